@@ -1,0 +1,123 @@
+//! JSON as RocketMQ's peers write it, which is not always JSON.
+//!
+//! Java's map writer puts numbers and whole objects where JSON wants a string key: `{0:1}`, `{{"topic":"T"}:5}`.
+//! [`parse`] reads that as well; [`Keyed`] writes it. Source: fastjson and fastjson2 2.0.59, `RemotingSerializable`.
+
+mod scanner;
+
+use bytes::{BufMut, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use scanner::{ScanError, Scanner};
+
+/// Parses a body. A key that is a number or an object becomes the string of its text.
+///
+/// # Errors
+/// Says what is wrong and where, for the remark of the answer.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ScanError> {
+    // Nearly every body is standard JSON, so the detour through a rewritten text is taken only when needed.
+    serde_json::from_slice(body).or_else(|_| {
+        let text = std::str::from_utf8(body).map_err(ScanError::new)?;
+        let mut standard = String::with_capacity(text.len() + 16);
+        let mut scanner = Scanner::new(text);
+        scanner.rewrite(&mut standard)?;
+        scanner.end()?;
+        serde_json::from_str(&standard).map_err(ScanError::new)
+    })
+}
+
+/// The text of a value of ours.
+pub fn to_vec(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("our bodies have string keys and no failing serializers")
+}
+
+/// A map in Java's form: keys are written as the JSON value they are, without quotes around them.
+///
+/// ```
+/// let mut map = protocol::json::Keyed::default();
+/// map.entry(&0, &"127.0.0.1:10911");
+/// assert_eq!(map.finish(), r#"{0:"127.0.0.1:10911"}"#);
+/// ```
+#[derive(Debug, Default)]
+pub struct Keyed(String);
+
+impl Keyed {
+    /// Adds an entry whose key is the JSON text of `key`.
+    pub fn entry(&mut self, key: &impl Serialize, value: &impl Serialize) {
+        let value = String::from_utf8(to_vec(value)).expect("JSON is UTF-8");
+        self.raw_entry(key, &value);
+    }
+
+    /// Adds an entry whose value is JSON text already.
+    pub fn raw_entry(&mut self, key: &impl Serialize, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.push_str(&String::from_utf8(to_vec(key)).expect("JSON is UTF-8"));
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    /// The text of the map.
+    pub fn finish(self) -> String {
+        if self.0.is_empty() { "{}".into() } else { self.0 + "}" }
+    }
+}
+
+/// Appends a quoted string. Control characters are escaped as Java does, everything else travels as UTF-8.
+pub(crate) fn put_string(out: &mut BytesMut, text: &str) {
+    out.reserve(text.len() + 2);
+    out.put_u8(b'"');
+    let mut plain = 0;
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let escape = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..=0x1f => b'u',
+            _ => continue,
+        };
+        out.put_slice(&bytes[plain..at]);
+        plain = at + 1;
+        out.put_slice(&[b'\\', escape]);
+        if escape == b'u' {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.put_slice(&[b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    out.put_slice(&bytes[plain..]);
+    out.put_u8(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn keys_may_be_numbers_or_objects() {
+        let map: BTreeMap<i32, i64> = parse(b"{0:1, 1 : 2}").unwrap();
+        assert_eq!(map, BTreeMap::from([(0, 1), (1, 2)]));
+        let map: BTreeMap<String, i64> = parse(br#"{{"queueId":3,"topic":"T"}:5,}"#).unwrap();
+        assert_eq!(map, BTreeMap::from([(r#"{"queueId":3,"topic":"T"}"#.to_owned(), 5)]));
+        let map: BTreeMap<String, BTreeMap<i32, i64>> = parse(b"{'T@G':{0:1,}}").unwrap();
+        assert_eq!(map["T@G"][&0], 1);
+    }
+
+    #[test]
+    fn standard_text_keeps_its_meaning() {
+        let value: serde_json::Value = parse(r#"{"a":[1,-2.5e3,true,null,"\"é\u0041\n"],"b":{}}"#.as_bytes()).unwrap();
+        assert_eq!(value["a"][4], "\"éA\n");
+    }
+
+    #[test]
+    fn errors_are_told() {
+        for body in ["", "{", "{0:}", "{{:1}", "{\"a\" 1}", "nul", "[1,,2]", "{0:1}}"] {
+            assert!(parse::<serde_json::Value>(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(parse::<serde_json::Value>(&[0xff]).is_err());
+    }
+}

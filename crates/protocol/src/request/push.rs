@@ -1,0 +1,75 @@
+//! What a broker asks of a client on the client's own connection.
+
+use super::{ConsumerGroupHeader, NoFields, requests};
+use crate::header;
+
+requests! {
+    /// Members of the group changed: rebalance now. Oneway.
+    40 NOTIFY_CONSUMER_IDS_CHANGED NotifyConsumerIdsChanged(ConsumerGroupHeader<'a>) -> NoFields;
+    /// Go on from other offsets; they are in the body. Oneway.
+    220 RESET_CONSUMER_CLIENT_OFFSET ResetConsumerClientOffset(ResetOffsetHeader<'a>) -> NoFields;
+    /// Where does the client stand?
+    221 GET_CONSUMER_STATUS_FROM_CLIENT GetConsumerStatusFromClient(GetConsumerStatusHeader<'a>) -> NoFields;
+    /// What is the client doing? Relayed from an admin tool.
+    307 GET_CONSUMER_RUNNING_INFO GetConsumerRunningInfo(GetConsumerRunningInfoHeader<'a>) -> NoFields;
+    /// Consume this message now. Relayed from an admin tool.
+    309 CONSUME_MESSAGE_DIRECTLY ConsumeMessageDirectly(ConsumeMessageDirectlyHeader<'a>) -> NoFields;
+}
+
+header! {
+    /// `ResetOffsetRequestHeader`.
+    pub struct ResetOffsetHeader<'a> {
+        /// Topic.
+        pub topic: &'a str = "topic",
+        /// Consumer group.
+        pub group: &'a str = "group",
+        /// One queue only; negative or absent means all.
+        pub queue_id: Option<i32> = "queueId",
+        /// Offset to go to in that queue.
+        pub offset: Option<i64> = "offset",
+        /// Store time to go to; -1 means the end.
+        pub timestamp: i64 = "timestamp",
+        /// Also forward.
+        pub is_force: bool = "isForce",
+    }
+}
+
+header! {
+    /// `GetConsumerStatusRequestHeader`.
+    pub struct GetConsumerStatusHeader<'a> {
+        /// Topic.
+        pub topic: &'a str = "topic",
+        /// Consumer group.
+        pub group: &'a str = "group",
+        /// One client only.
+        pub client_addr: Option<&'a str> = "clientAddr",
+    }
+}
+
+header! {
+    /// `GetConsumerRunningInfoRequestHeader`.
+    pub struct GetConsumerRunningInfoHeader<'a> {
+        /// Consumer group.
+        pub consumer_group: &'a str = "consumerGroup",
+        /// Client.
+        pub client_id: &'a str = "clientId",
+        /// With stacks of its threads.
+        pub jstack_enable: bool = "jstackEnable",
+    }
+}
+
+header! {
+    /// `ConsumeMessageDirectlyResultRequestHeader`.
+    pub struct ConsumeMessageDirectlyHeader<'a> {
+        /// Consumer group.
+        pub consumer_group: &'a str = "consumerGroup",
+        /// Client.
+        pub client_id: Option<&'a str> = "clientId",
+        /// Offset message id.
+        pub msg_id: Option<&'a str> = "msgId",
+        /// Broker of the message.
+        pub broker_name: Option<&'a str> = "brokerName",
+        /// Topic of the message.
+        pub topic: Option<&'a str> = "topic",
+    }
+}
