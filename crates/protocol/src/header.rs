@@ -106,6 +106,7 @@ macro_rules! header {
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name $(<$lt>)? { $($(#[$field_doc])* pub $field: $type,)* }
 
+        #[allow(unused_variables, reason = "a header may have no fields")]
         impl<'f $(, $lt)?> $crate::header::Header<'f> for $name $(<$lt>)? where $('f: $lt, $lt: 'f)? {
             fn decode(fields: &'f $crate::Fields) -> Result<Self, $crate::HeaderError> {
                 $(let mut $field: Option<&'f str> = None;)*
@@ -118,7 +119,6 @@ macro_rules! header {
                 Ok(Self { $($field: $crate::header::Value::read($wire, $field)?,)* })
             }
 
-            #[allow(unused_variables, reason = "a header may have no fields")]
             fn encode(&self, out: &mut $crate::header::FieldWriter<'_>) {
                 $($crate::header::Value::write(&self.$field, $wire, out);)*
             }

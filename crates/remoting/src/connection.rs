@@ -1,0 +1,265 @@
+//! The loop of one connection.
+//!
+//! Every frame in the buffer is answered before anything is written, every answer that is ready leaves with one
+//! write, and no request gets a task of its own: what is not ready is parked here and polled from here.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use protocol::{Frame, FrameError};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::limits::{IDLE_MAX, OUTBOX_BYTES_MAX, PARKED_MAX, PENDING_MAX, READ_BYTES, WRITE_STALL_MAX};
+use crate::peer::{Outgoing, Peer};
+use crate::{Answer, Outbox, ReplyTo, Response, Service};
+
+/// How long a stopping connection waits for the answers it owes.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+type Pending = Pin<Box<dyn Future<Output = (ReplyTo, Option<Response>)> + Send>>;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the peer closed")]
+    PeerClosed,
+    #[error("closed from our side")]
+    Closed,
+    #[error("this process is stopping")]
+    Stopped,
+    #[error("silent for {IDLE_MAX:?}")]
+    Idle,
+    #[error("the peer starts TLS, which is not supported yet; turn TLS off in the client")]
+    Tls,
+    #[error("took nothing for {WRITE_STALL_MAX:?}")]
+    WriteStall,
+    #[error("bad frame: {0}")]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Makes the two halves of a connection: a handle for everyone, and the loop that must be run.
+pub(crate) fn open<S: Service>(stream: TcpStream, service: Arc<S>) -> io::Result<(Arc<Peer>, Connection<S>)> {
+    stream.set_nodelay(true)?;
+    let (peer, outgoing) = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+    let peer = Arc::new(peer);
+    let connection = Connection {
+        stream,
+        service,
+        peer: peer.clone(),
+        input: BytesMut::new(),
+        outbox: Outbox::default(),
+        parked: VecDeque::new(),
+        pending: FuturesUnordered::new(),
+        outgoing,
+        calls: HashMap::new(),
+        next_opaque: 0,
+        first_bytes: true,
+    };
+    Ok((peer, connection))
+}
+
+pub(crate) struct Connection<S: Service> {
+    stream: TcpStream,
+    service: Arc<S>,
+    peer: Arc<Peer>,
+    input: BytesMut,
+    outbox: Outbox,
+    /// Requests that wait for the log, in the order in which it will reach them.
+    parked: VecDeque<(ReplyTo, S::Parked)>,
+    /// Requests that wait for anything else.
+    pending: FuturesUnordered<Pending>,
+    outgoing: mpsc::Receiver<Outgoing>,
+    /// Requests of ours that wait for their answer.
+    calls: HashMap<i32, oneshot::Sender<Frame>>,
+    next_opaque: i32,
+    first_bytes: bool,
+}
+
+impl<S: Service> Connection<S> {
+    /// Runs until either side closes. `stop` makes it answer what it owes and leave.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut end = self.serve(&stop).await.unwrap_or_else(|end| end);
+        if matches!(end, End::Stopped | End::PeerClosed) {
+            // A peer that closed only its sending half still gets what it is owed.
+            end = self.drain().await.err().unwrap_or(end);
+        }
+        debug!(peer = %self.peer.remote(), reason = %end, "connection ended");
+        self.peer.close();
+        self.service.closed(&self.peer);
+    }
+
+    async fn serve(&mut self, stop: &CancellationToken) -> Result<End, End> {
+        let mut last_heard = Instant::now();
+        let idle = sleep_until(last_heard + IDLE_MAX);
+        tokio::pin!(idle);
+        loop {
+            self.answer_input()?;
+            self.settle();
+            self.write().await?;
+            if self.has_whole_frame() && self.may_take_more() {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(End::Stopped),
+                () = self.peer.closing().cancelled() => return Ok(End::Closed),
+                () = first_ready(&*self.service, &self.parked) => {}
+                Some((to, response)) = self.pending.next(), if !self.pending.is_empty() => {
+                    last_heard = Instant::now();
+                    self.answer(to, response);
+                    self.answer_pending_that_are_ready();
+                }
+                readable = self.stream.readable(), if self.may_take_more() => {
+                    readable?;
+                    last_heard = Instant::now();
+                    self.read()?;
+                }
+                Some(outgoing) = self.outgoing.recv() => {
+                    self.ask(outgoing);
+                    while let Ok(outgoing) = self.outgoing.try_recv() {
+                        self.ask(outgoing);
+                    }
+                }
+                () = &mut idle => {
+                    if last_heard.elapsed() >= IDLE_MAX {
+                        return Ok(End::Idle);
+                    }
+                    idle.as_mut().reset(last_heard + IDLE_MAX);
+                }
+            }
+        }
+    }
+
+    /// Answers what was carried out; what still waits for messages is let go, the client asks elsewhere.
+    async fn drain(&mut self) -> Result<(), End> {
+        let deadline = Instant::now() + DRAIN_MAX;
+        while !self.parked.is_empty() {
+            let waited = tokio::time::timeout_at(deadline, first_ready(&*self.service, &self.parked)).await;
+            if waited.is_err() {
+                break;
+            }
+            self.settle();
+        }
+        self.write().await
+    }
+
+    fn may_take_more(&self) -> bool {
+        self.parked.len() < PARKED_MAX && self.pending.len() < PENDING_MAX
+    }
+
+    fn has_whole_frame(&self) -> bool {
+        let length = self.input.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes) as usize);
+        length.is_some_and(|length| self.input.len() >= length.saturating_add(4))
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        self.input.reserve(READ_BYTES);
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => Err(End::PeerClosed),
+            Ok(_) => {
+                // A frame's first byte is the top of a length below 16 MiB; 0x16 starts a TLS handshake.
+                if std::mem::take(&mut self.first_bytes) && self.input[0] == 0x16 {
+                    return Err(End::Tls);
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn answer_input(&mut self) -> Result<(), End> {
+        while self.outbox.len() < OUTBOX_BYTES_MAX && self.may_take_more() {
+            let Some(frame) = Frame::decode(&mut self.input)? else { break };
+            if frame.is_response() {
+                // An answer nobody waits for any more is dropped: its caller gave up.
+                if let Some(reply) = self.calls.remove(&frame.opaque) {
+                    let _ = reply.send(frame);
+                }
+                continue;
+            }
+            let to = ReplyTo::new(&frame);
+            match self.service.call(&self.peer, frame) {
+                Answer::Never => {}
+                Answer::Now(response) => self.outbox.response(to, response),
+                Answer::Parked(parked) => self.parked.push_back((to, parked)),
+                Answer::Later(future) => self.pending.push(Box::pin(async move { (to, future.await) })),
+            }
+        }
+        if self.input.is_empty() {
+            // An idle connection holds no buffer: tens of thousands of them cost next to nothing.
+            self.input = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        while let Some((_, parked)) = self.parked.front()
+            && self.service.is_ready(parked)
+        {
+            let (to, parked) = self.parked.pop_front().expect("the front was looked at");
+            self.service.settle(parked, to, &mut self.outbox);
+        }
+    }
+
+    fn answer(&mut self, to: ReplyTo, response: Option<Response>) {
+        if let Some(response) = response {
+            self.outbox.response(to, response);
+        }
+    }
+
+    fn answer_pending_that_are_ready(&mut self) {
+        while self.outbox.len() < OUTBOX_BYTES_MAX
+            && let Some(Some((to, response))) = futures_util::FutureExt::now_or_never(self.pending.next())
+        {
+            self.answer(to, response);
+        }
+    }
+
+    fn ask(&mut self, outgoing: Outgoing) {
+        self.next_opaque = self.next_opaque.wrapping_add(1);
+        if let Some(reply) = outgoing.reply {
+            // Callers that gave up leave their entry behind; clear them out before the table grows.
+            if self.calls.len() >= crate::limits::OUTGOING_MAX {
+                self.calls.retain(|_, reply| !reply.is_closed());
+            }
+            self.calls.insert(self.next_opaque, reply);
+        }
+        self.outbox.request(&outgoing.frame, self.next_opaque);
+    }
+
+    async fn write(&mut self) -> Result<(), End> {
+        while self.outbox.len() > 0 {
+            match self.outbox.try_write(&self.stream) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let writable = tokio::time::timeout(WRITE_STALL_MAX, self.stream.writable()).await;
+                    writable.map_err(|_| End::WriteStall)??;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the oldest parked request is ready; never, when there is none.
+async fn first_ready<S: Service>(service: &S, parked: &VecDeque<(ReplyTo, S::Parked)>) {
+    match parked.front() {
+        Some((_, parked)) => service.ready(parked).await,
+        None => std::future::pending().await,
+    }
+}
