@@ -194,7 +194,7 @@ impl<S: Service> Connection<S> {
             let to = ReplyTo::new(&frame);
             match self.service.call(&self.peer, frame) {
                 Answer::Never => {}
-                Answer::Now(response) => self.outbox.response(to, response),
+                Answer::Now(response) => self.outbox.response(to, *response),
                 Answer::Parked(parked) => self.parked.push_back((to, parked)),
                 Answer::Later(future) => self.pending.push(Box::pin(async move { (to, future.await) })),
             }

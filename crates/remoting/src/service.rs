@@ -63,7 +63,7 @@ pub enum Answer<P> {
     /// Not at all.
     Never,
     /// Now.
-    Now(Response),
+    Now(Box<Response>),
     /// When this is done; `None` is no answer. Dropped when the connection ends.
     Later(Pin<Box<dyn Future<Output = Option<Response>> + Send>>),
     /// The work is done and waits for the log; see [`Service::settle`].
@@ -72,13 +72,13 @@ pub enum Answer<P> {
 
 impl<P> From<Response> for Answer<P> {
     fn from(response: Response) -> Self {
-        Answer::Now(response)
+        Answer::Now(Box::new(response))
     }
 }
 
 impl<P> From<Result<Response, Response>> for Answer<P> {
     fn from(result: Result<Response, Response>) -> Self {
-        Answer::Now(result.unwrap_or_else(|refusal| refusal))
+        result.unwrap_or_else(|refusal| refusal).into()
     }
 }
 
