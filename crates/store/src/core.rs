@@ -1,0 +1,58 @@
+//! Everything one store consists of. The modules add what it does; [`crate::Store`] is its public face.
+
+use crate::clock::Clock;
+use crate::io::Io;
+use crate::keys::Keys;
+use crate::log::append::Appender;
+use crate::log::prepare::Prepare;
+use crate::log::segment::Segments;
+use crate::log::tail::TailCache;
+use crate::log::writer::Writer;
+use crate::mark::Mark;
+use crate::options::{Flush, Options};
+use crate::progress::Progress;
+use crate::queue::Queues;
+use crate::stats::Counters;
+use parking_lot::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use tokio::sync::Semaphore;
+
+/// Locks are taken in this order: `maintenance`, `syncing`, `writer`, `appender`, the state of a queue, others.
+pub(crate) struct Core {
+    pub(crate) options: Options,
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) clock: Arc<dyn Clock>,
+
+    pub(crate) appender: Mutex<Appender>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) syncing: Mutex<()>,
+    pub(crate) writer_parked: AtomicBool,
+    pub(crate) writer_thread: OnceLock<Thread>,
+    pub(crate) prepare: Prepare,
+    pub(crate) segments: Segments,
+    pub(crate) tail: TailCache,
+    pub(crate) progress: Arc<Progress>,
+
+    pub(crate) queues: Queues,
+    pub(crate) keys: Keys,
+
+    pub(crate) stats: Counters,
+    pub(crate) blocking_reads: Semaphore,
+    /// The last write met a full disk; it is tried again.
+    pub(crate) disk_full: AtomicBool,
+    /// The disk is so full that retention refuses more.
+    pub(crate) disk_refused: AtomicBool,
+    /// The threads are to finish what was appended, and end.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn acknowledged(&self) -> &Mark {
+        match self.options.flush {
+            Flush::Sync => &self.progress.flushed,
+            Flush::Async { .. } => &self.progress.written,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The seam between the store and a file system: everything the store does to a disk goes through these two traits.
+//!
+//! [`Disk`] is the real one; the simulated one (feature `sim`) knows what a crash would leave. A write is durable
+//! only after `sync`, a new or renamed name only after `sync_dir`; both implementations hold the store to that.
+
+mod disk;
+#[cfg(feature = "sim")]
+pub mod sim;
+
+pub use disk::Disk;
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file system.
+pub trait Io: Send + Sync + 'static {
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Makes an empty file, replacing what had its name.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Names of the files of a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Makes a directory and those above it; one that exists is fine.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Renames a file, replacing what had the name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file. Open handles keep reading it.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names of a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the lock Java's `FileChannel.tryLock(0, 1)` takes, until the value is dropped; `WouldBlock` if another
+    /// process has it.
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// How full the file system of a directory is.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+}
+
+/// An open file. Reads and writes say where; there is no position.
+pub trait File: Send + Sync + 'static {
+    /// Reads into `buf` until it is full or the file ends, and says how much it read.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+    /// The same without waiting for a device: `None` if that is not possible.
+    fn read_now(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>>;
+    /// Writes a beginning of the slices and says how much.
+    fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize>;
+    /// Makes what was written durable (`fdatasync`).
+    fn sync(&self) -> io::Result<()>;
+    /// Cuts the file or extends it by zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Bytes of the file.
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// See [`Io::space`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of the file system.
+    pub total: u64,
+    /// Bytes an ordinary user may still write.
+    pub available: u64,
+}
+
+impl Space {
+    /// Used share, 0 to 1, counted as `df` and Java do: what is not usable counts as used.
+    pub fn used_ratio(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { 1.0 - self.available as f64 / self.total as f64 }
+    }
+}
+
+/// Writes all of `bytes`, however many calls it takes.
+pub(crate) fn write_all(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let n = file.write_at(&[IoSlice::new(bytes)], at)?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[n..];
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// The whole file.
+pub(crate) fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; file.len()? as usize];
+    let n = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(n);
+    Ok(bytes)
+}
+
+/// Replaces a small file so that a crash leaves either the old or the new one.
+pub(crate) fn replace(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    let file = io.create(&temporary)?;
+    write_all(&*file, bytes, 0)?;
+    file.sync()?;
+    io.rename(&temporary, &dir.join(name))?;
+    io.sync_dir(dir)
+}

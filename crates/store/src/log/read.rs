@@ -1,0 +1,131 @@
+//! Reading records and entries: from the tail cache, then from what the system has cached, then from the device.
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::io::File;
+use crate::queue::{Entry, Queue, SLOT_BYTES, Slot};
+use crate::{LogOffset, QueueOffset};
+use bytes::{Bytes, BytesMut};
+use protocol::record::{self, BLANK_BYTES};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Consecutive records of one [`crate::Store::read`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Index of the first range that the slice answers.
+    pub first: usize,
+    /// How many ranges it answers.
+    pub count: usize,
+    /// The bytes of those ranges, without a gap; `None` if the log does not have them any more (or not visibly yet).
+    pub bytes: Option<Bytes>,
+}
+
+/// The longest read that is made of adjacent ranges.
+const READ_BYTES_MAX: u64 = 4 << 20;
+
+impl Core {
+    pub(crate) async fn read(&self, ranges: &[(LogOffset, u32)]) -> Result<Vec<Slice>, Error> {
+        let mut slices = Vec::new();
+        let mut first = 0;
+        while let Some(&(LogOffset(start), size)) = ranges.get(first) {
+            let cached = self.tail.get(start).filter(|bytes| bytes.len() >= size as usize);
+            // Adjacent ranges join as long as they lie in one piece of memory, or in one file.
+            let (segment, limit) = match &cached {
+                Some(bytes) => (None, start + bytes.len() as u64),
+                None => {
+                    let segment = self.segments.find(start);
+                    let limit = segment.as_ref().map_or(0, |s| s.end()).min(start + READ_BYTES_MAX);
+                    (segment, limit)
+                }
+            };
+            let mut end = start + u64::from(size);
+            let mut count = 1;
+            while let Some(&(LogOffset(next), size)) = ranges.get(first + count)
+                && next == end
+                && end + u64::from(size) <= limit
+            {
+                end += u64::from(size);
+                count += 1;
+            }
+            let len = (end - start) as usize;
+            let bytes = match (cached, segment) {
+                _ if end > self.progress.visible() => None,
+                (Some(bytes), _) => Some(bytes.slice(..len)),
+                (None, Some(segment)) if end <= segment.end() => {
+                    Some(self.read_file(&segment.file, start - segment.base, len).await?)
+                }
+                _ => None,
+            };
+            slices.push(Slice { first, count, bytes });
+            first += count;
+        }
+        Ok(slices)
+    }
+
+    /// The record that begins exactly at `at`, which nobody vouches for.
+    pub(crate) async fn record_at(&self, at: LogOffset) -> Result<Option<Bytes>, Error> {
+        let visible = self.progress.visible();
+        if at.0.saturating_add(u64::from(BLANK_BYTES)) > visible {
+            return Ok(None);
+        }
+        let bytes = if let Some(bytes) = self.tail.get(at.0) {
+            bytes
+        } else {
+            let Some(segment) = self.segments.find(at.0) else { return Ok(None) };
+            let room = segment.end().min(visible) - at.0;
+            let head = self.read_file(&segment.file, at.0 - segment.base, room.min(8) as usize).await?;
+            let size = match record::RecordView::parse(&head) {
+                Err(record::Invalid::Incomplete { need, .. }) if need as u64 <= room => need,
+                _ => return Ok(None),
+            };
+            self.read_file(&segment.file, at.0 - segment.base, size).await?
+        };
+        Ok(match record::validate(&bytes, true) {
+            Ok(record) if record.log_offset() == at.0 => Some(bytes.slice(..record.len())),
+            _ => None,
+        })
+    }
+
+    pub(crate) async fn entries(&self, queue: &Queue, from: QueueOffset, max: usize) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        let mut next = from.0;
+        while entries.len() < max {
+            let wanted = max - entries.len();
+            let (extent, count) = match queue.plan(&mut next, wanted, &mut entries) {
+                Some(plan) => plan,
+                None => break,
+            };
+            let file = self.queues.extents.file(extent.class);
+            let bytes = self.read_file(file, extent.position(next), count * SLOT_BYTES).await?;
+            // The extent may have been freed and given to another queue while it was read.
+            if !queue.owns(&extent) {
+                continue;
+            }
+            let slots = bytes.as_chunks::<SLOT_BYTES>().0.iter().map(Slot::from_bytes);
+            entries.extend((next..).zip(slots).filter(|(_, slot)| !slot.is_hole()).map(|(at, slot)| slot.entry(at)));
+            next += count as u64;
+        }
+        Ok(entries)
+    }
+
+    /// Reads without waiting if that is possible, else on a thread that may block, of which there is a bounded
+    /// number: a group that catches up must not slow those who read the tail.
+    pub(crate) async fn read_file(&self, file: &Arc<dyn File>, at: u64, len: usize) -> Result<Bytes, Error> {
+        let mut buf = BytesMut::zeroed(len);
+        let failed = |source: std::io::Error| Error::Io { doing: "read the store".into(), source: source.into() };
+        if let Some(n) = file.read_now(&mut buf, at).map_err(failed)?
+            && n == len
+        {
+            return Ok(buf.freeze());
+        }
+        self.stats.cold_reads.fetch_add(1, Ordering::Relaxed);
+        let _permit = self.blocking_reads.acquire().await.map_err(|_| Error::Closed)?;
+        let file = file.clone();
+        let read = tokio::task::spawn_blocking(move || file.read_at(&mut buf, at).map(|n| (buf, n)));
+        let (mut buf, n) = read.await.map_err(|_| Error::Closed)?.map_err(failed)?;
+        // A file that ends early holds zeros, which are not records; who reads them finds out.
+        buf[n..].fill(0);
+        Ok(buf.freeze())
+    }
+}

@@ -1,0 +1,62 @@
+//! Short ways to say what the tests do.
+
+use protocol::record::{self, NewRecord};
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Appended, LogOffset, Options, Queue, QueueOffset, Recovery, Store};
+
+pub(crate) fn options(dir: &Path) -> Options {
+    Options { segment_bytes: 1 << 20, ..Options::new(dir) }
+}
+
+pub(crate) fn open(options: Options) -> (Arc<Store>, Recovery) {
+    Store::open(options, &mut |_| {}).expect("the store opens")
+}
+
+pub(crate) fn record<'a>(topic: &'a str, body: &'a [u8], properties: &'a str) -> NewRecord<'a> {
+    NewRecord {
+        topic,
+        queue_id: 0,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: 1,
+        born_host: "127.0.0.1:1".parse().unwrap(),
+        store_host: "127.0.0.1:10911".parse().unwrap(),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body,
+        properties,
+    }
+}
+
+pub(crate) fn append(store: &Store, topic: &str, body: &str) -> Appended {
+    store.append(&store.queue(topic, 0), &record(topic, body.as_bytes(), "")).expect("the store takes a record")
+}
+
+pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+pub(crate) fn wait(store: &Store, at: LogOffset) {
+    block(store.acknowledged().wait(at)).expect("the log does not fail");
+}
+
+/// Bodies of everything a consumer of the queue can get.
+pub(crate) fn bodies(store: &Store, queue: &Arc<Queue>) -> Vec<String> {
+    block(async {
+        let mut bodies = Vec::new();
+        let mut next = queue.min_offset();
+        loop {
+            let entries = store.entries(queue, next, 100).await.unwrap();
+            let Some(last) = entries.last() else { return bodies };
+            next = QueueOffset(last.queue_offset.0 + 1);
+            let ranges: Vec<_> = entries.iter().map(|entry| (entry.log_offset, entry.size)).collect();
+            for slice in store.read(&ranges).await.unwrap() {
+                let bytes = slice.bytes.expect("what a queue offers can be read");
+                assert_eq!(record::records(&bytes).count(), slice.count);
+                bodies.extend(record::records(&bytes).map(|r| String::from_utf8(r.unwrap().body().to_vec()).unwrap()));
+            }
+        }
+    })
+}

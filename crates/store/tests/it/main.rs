@@ -1,0 +1,4 @@
+//! What the store promises.
+
+mod basics;
+mod help;
