@@ -1,0 +1,349 @@
+//! The broker as a whole: opening, background work, stopping, and the verbs that concern several parts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::body::{GroupConfig, TopicConfig};
+use protocol::id::UniqueIds;
+use protocol::{name, perm, properties};
+use store::{Clock, Recovery, Store, SystemClock};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use crate::offset::Offsets;
+use crate::schedule::Cursors;
+use crate::snapshot::Tables;
+use crate::state::{Change, Journal};
+use crate::{Config, Error, Forbidden, Groups, Heartbeat, Members, QueueLocks, Sessions, Stats, Topics};
+
+/// One broker. See the crate's page for what it does and what it leaves to others.
+pub struct Broker {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<Store>,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) offsets: Offsets,
+    pub(crate) sessions: Sessions,
+    pub(crate) locks: QueueLocks,
+    pub(crate) cursors: Cursors,
+    pub(crate) stats: Stats,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) stopping: CancellationToken,
+    /// Properties that every message gets.
+    pub(crate) own_properties: String,
+    /// How far behind the end of the log a message still counts as "in memory". Source:
+    /// `accessMessageInMemoryMaxRatio`, 40 % of the machine.
+    pub(crate) memory_range: u64,
+    unique_ids: UniqueIds,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    /// Held while the tables are copied to files, so that two copies do not mix.
+    snapshot: Mutex<()>,
+}
+
+impl Broker {
+    /// Opens a broker on a store directory, made by this program or by a Java broker.
+    ///
+    /// # Errors
+    /// The directory is in use, unreadable, or a table in it makes no sense.
+    pub fn open(config: Config, options: store::Options) -> Result<(Arc<Broker>, Recovery), Error> {
+        Broker::open_with_clock(config, options, Arc::new(SystemClock))
+    }
+
+    /// The same with a clock that tests move.
+    pub fn open_with_clock(
+        config: Config,
+        options: store::Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<Broker>, Recovery), Error> {
+        let tables = Tables::load(&config.config_dir).map_err(|error| Error::Settings(error.to_string()))?;
+        let mut changes = Vec::new();
+        let mut replay = |body: &[u8]| changes.push(body.to_vec());
+        let (store, recovery) = Store::open_with(Arc::new(store::io::Disk), clock.clone(), options, &mut replay)?;
+        let journal = Arc::new(Journal::new(store.clone(), clock.clone()));
+        let mut own_properties = String::new();
+        properties::push(&mut own_properties, properties::MSG_REGION, &config.region);
+        properties::push(&mut own_properties, properties::TRACE_ON, if config.trace_on { "true" } else { "false" });
+        properties::push(&mut own_properties, properties::CLUSTER, &config.cluster_name);
+        let broker = Broker {
+            topics: Topics::new(journal.clone()),
+            groups: Groups::new(journal.clone(), config.auto_create_group),
+            offsets: Offsets::new(journal.clone()),
+            sessions: Sessions::default(),
+            locks: QueueLocks::default(),
+            cursors: Cursors::default(),
+            stats: Stats::default(),
+            journal,
+            stopping: CancellationToken::new(),
+            own_properties,
+            memory_range: memory_bytes() / 100 * 40,
+            unique_ids: UniqueIds::new(IpAddr::V4(Ipv4Addr::LOCALHOST), std::process::id(), rand::random()),
+            clock,
+            tasks: TaskTracker::new(),
+            snapshot: Mutex::new(()),
+            config,
+            store,
+        };
+        broker.load(tables);
+        changes.iter().for_each(|change| broker.replay(change));
+        broker.create_system_topics()?;
+        broker.stats.sample(broker.now_ms());
+        Ok((Arc::new(broker), recovery))
+    }
+
+    /// Starts the background work; [`Broker::stop`] ends it.
+    pub fn start(self: &Arc<Self>) {
+        for level in 1..=self.config.delay_levels.len() as i32 {
+            self.tasks.spawn(self.clone().run_delay_level(level));
+        }
+        self.tasks.spawn(self.clone().every(self.config.offset_interval, |broker| {
+            if let Err(error) = broker.offsets.save() {
+                warn!(%error, "consumer offsets not saved, trying again");
+            }
+        }));
+        self.tasks.spawn(self.clone().every(Duration::from_secs(10), |broker| {
+            broker.stats.sample(broker.now_ms());
+            broker.locks.sweep(broker.now_ms());
+        }));
+        let snapshots = self.clone();
+        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(async move {
+            loop {
+                tokio::time::sleep(snapshots.config.snapshot_interval).await;
+                let broker = snapshots.clone();
+                let _ = tokio::task::spawn_blocking(move || broker.save_snapshot()).await;
+            }
+        }));
+    }
+
+    async fn every(self: Arc<Self>, period: Duration, work: impl Fn(&Broker)) {
+        let stopping = self.stopping.clone();
+        let rounds = async {
+            loop {
+                tokio::time::sleep(period).await;
+                work(&self);
+            }
+        };
+        stopping.run_until_cancelled(rounds).await;
+    }
+
+    /// Stops: ends waiting pulls and background work, saves everything, closes the store. Blocks on the disk.
+    pub async fn stop(self: &Arc<Self>) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let broker = self.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Err(error) = broker.offsets.save() {
+                error!(%error, "consumer offsets not saved");
+            }
+            broker.save_snapshot();
+            if let Err(error) = broker.store.close() {
+                error!(%error, "store not closed cleanly, the next start will check its end");
+            }
+        })
+        .await;
+    }
+
+    /// Copies the tables to files and tells the store that the log before is no longer needed for them.
+    fn save_snapshot(&self) {
+        let _one_at_a_time = self.snapshot.lock();
+        // Changes are made in memory before or together with their record: whatever the log holds up to here is in
+        // the tables that are read below.
+        let (_, state_at) = self.store.log_range();
+        let tables = Tables {
+            topics: self.topics.to_table(),
+            groups: self.groups.to_table(),
+            offsets: self.offsets.to_table(),
+            delays: self.cursors.to_table(),
+        };
+        let saved = tables.save(&self.config.config_dir).map_err(|error| error.to_string());
+        let saved = saved.and_then(|()| self.store.checkpoint(Some(state_at)).map_err(|error| error.to_string()));
+        if let Err(error) = saved {
+            warn!(error, "settings not copied to files; the log has them, trying again");
+        }
+    }
+
+    fn load(&self, tables: Tables) {
+        self.topics.load(tables.topics);
+        self.groups.load(tables.groups);
+        self.offsets.load(tables.offsets);
+        self.cursors.load(tables.delays);
+    }
+
+    fn replay(&self, change: &[u8]) {
+        match serde_json::from_slice(change) {
+            Ok(Change::Topic(config)) => self.topics.replay(config),
+            Ok(Change::TopicDeleted(topic)) => self.topics.replay_deleted(&topic),
+            Ok(Change::Group(config)) => self.groups.replay(config),
+            Ok(Change::GroupDeleted(group)) => self.groups.replay_deleted(&group),
+            Ok(Change::Offsets(offsets)) => offsets.into_iter().for_each(|offset| self.offsets.replay(offset)),
+            Ok(Change::GroupOffsetsDeleted(group)) => self.offsets.replay_group_deleted(&group),
+            Ok(Change::TopicOffsetsDeleted(topic)) => self.offsets.replay_topic_deleted(&topic),
+            Ok(Change::DelayOffset(level, offset)) => self.cursors.set(level, offset),
+            Err(error) => warn!(%error, "a change of settings in the log is not readable and was left out"),
+        }
+    }
+
+    /// Topics and groups that every broker has. Source: `TopicConfigManager.init`.
+    fn create_system_topics(&self) -> Result<(), Error> {
+        let cluster = &self.config.cluster_name;
+        let all = perm::READ | perm::WRITE | perm::INHERIT;
+        let template = if self.config.auto_create_topic { all } else { perm::READ | perm::WRITE };
+        let topics = [
+            (name::SELF_TEST_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
+            (name::AUTO_CREATE_TOPIC.to_owned(), self.config.default_topic_queues, template),
+            (name::BENCHMARK_TOPIC.to_owned(), 1024, perm::READ | perm::WRITE),
+            (cluster.clone(), 16, all),
+            (self.config.broker_name.clone(), 1, all),
+            (name::OFFSET_MOVED_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
+            (name::SCHEDULE_TOPIC.to_owned(), self.config.delay_levels.len() as i32, perm::READ | perm::WRITE),
+            (format!("{cluster}_REPLY_TOPIC"), 1, perm::READ | perm::WRITE),
+        ];
+        for (topic, queues, perm) in topics {
+            if self.topics.get(&topic).is_none() || topic == name::AUTO_CREATE_TOPIC {
+                self.topics.put(TopicConfig { perm, ..TopicConfig::new(topic, queues) })?;
+            }
+        }
+        for group in name::SYSTEM_GROUPS {
+            if self.groups.get(group).is_none() {
+                let open = group != name::TOOLS_GROUP && group.starts_with("CID_ONS");
+                let config = GroupConfig { group_name: group.into(), ..GroupConfig::default() };
+                self.groups
+                    .put(GroupConfig { consume_broadcast_enable: open || config.consume_broadcast_enable, ..config })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a heartbeat in: makes groups and their retry topics where needed. The answer lists the groups whose
+    /// members should hear of a change.
+    pub fn heartbeat(&self, beat: &Heartbeat) -> Vec<Members> {
+        self.sessions.heartbeat(beat, self.now_ms(), |consumer| {
+            let Ok(group) = self.groups.require(&consumer.group_name) else { return false };
+            let retry = self.topics.get_or_create(&name::retry_topic(&consumer.group_name), group.retry_queue_nums);
+            if let Err(error) = &retry {
+                warn!(group = consumer.group_name, %error, "retry topic not made");
+            }
+            retry.is_ok()
+        })
+    }
+
+    /// Forgets clients that were silent for too long.
+    pub fn expire_sessions(&self) -> Vec<Members> {
+        self.sessions.expire(self.now_ms() - self.config.session_timeout.as_millis() as i64)
+    }
+
+    /// Deletes a topic with its queues and offsets. Returns whether there was one.
+    pub fn delete_topic(&self, topic: &str) -> Result<bool, Error> {
+        if topic.trim().is_empty() {
+            return Err(name::NameError::Blank("topic").into());
+        }
+        if self.is_system_topic(topic) {
+            return Err(Error::Parameter(format!("the topic [{topic}] belongs to the system and cannot be deleted")));
+        }
+        let existed = self.topics.remove(topic)?;
+        self.store.remove_topic(topic)?;
+        self.offsets.remove_topic(topic)?;
+        self.stats.forget_topic(topic);
+        Ok(existed)
+    }
+
+    /// Deletes a group, and its offsets if asked to. Returns whether there was one.
+    pub fn delete_group(&self, group: &str, with_offsets: bool) -> Result<bool, Error> {
+        let existed = self.groups.remove(group)?;
+        if with_offsets {
+            self.offsets.remove_group(group)?;
+        }
+        if self.topics.get(&name::retry_topic(group)).is_some() {
+            self.delete_topic(&name::retry_topic(group))?;
+        }
+        Ok(existed)
+    }
+
+    /// Whether a topic belongs to the system, this broker's own topics included.
+    pub fn is_system_topic(&self, topic: &str) -> bool {
+        let Config { cluster_name, broker_name, .. } = &self.config;
+        name::is_system_topic(topic)
+            || topic == cluster_name
+            || topic == broker_name
+            || topic.strip_suffix("_REPLY_TOPIC") == Some(cluster_name)
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Consumer offsets.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// Who is online.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Locks of ordered consumers.
+    pub fn locks(&self) -> &QueueLocks {
+        &self.locks
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The store, for its marks and figures; messages go through the verbs.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Where the store and the tables live.
+    pub fn config_dir(&self) -> &PathBuf {
+        &self.config.config_dir
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(crate) fn next_unique_key(&self) -> String {
+        // Peers use the time in a unique key only for display; the ids stay unique whatever it says.
+        const MONTH_MS: i64 = 30 * 24 * 3600 * 1000;
+        self.unique_ids.next((self.now_ms() % MONTH_MS) as u32)
+    }
+
+    pub(crate) fn check_running(&self) -> Result<(), Error> {
+        if self.stopping.is_cancelled() { Err(Error::Stopping) } else { Ok(()) }
+    }
+
+    pub(crate) fn broker_forbids(&self, what: &str) -> Error {
+        let Config { broker_name, permission, .. } = &self.config;
+        let shown = perm::text(*permission);
+        Error::forbidden(
+            Forbidden::Broker,
+            format!("the broker[{broker_name}] forbids {what}, brokerPermission is {shown}"),
+        )
+    }
+}
+
+fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
+}

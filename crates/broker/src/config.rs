@@ -1,0 +1,65 @@
+//! What a broker can be told, as values. RocketMQ's key names live at the edge.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a broker apart from those of its store.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name that clients address; one master and its replicas share it.
+    pub broker_name: String,
+    /// Cluster the broker belongs to.
+    pub cluster_name: String,
+    /// Region named in every message.
+    pub region: String,
+    /// Whether clients may trace.
+    pub trace_on: bool,
+    /// Directory of the settings tables.
+    pub config_dir: PathBuf,
+    /// What all topics together allow; see [`protocol::perm`].
+    pub permission: i32,
+    /// Make unknown topics when they are sent to.
+    pub auto_create_topic: bool,
+    /// Make unknown groups when they appear.
+    pub auto_create_group: bool,
+    /// Queues of the template topic, and with it the most an auto-created topic gets.
+    pub default_topic_queues: i32,
+    /// Largest body in bytes.
+    pub message_bytes_max: usize,
+    /// Delay of level 1, 2, ...
+    pub delay_levels: Vec<Duration>,
+    /// Whether pulls may wait for messages.
+    pub long_polling: bool,
+    /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
+    pub offset_interval: Duration,
+    /// Time between two copies of all tables into files.
+    pub snapshot_interval: Duration,
+    /// Resets move the offset at the broker instead of telling the clients.
+    pub server_side_reset: bool,
+    /// Silence after which a client is forgotten.
+    pub session_timeout: Duration,
+}
+
+impl Config {
+    /// The defaults, with the tables in a directory.
+    pub fn new(config_dir: PathBuf) -> Config {
+        Config {
+            broker_name: "broker-a".into(),
+            cluster_name: "DefaultCluster".into(),
+            region: "DefaultRegion".into(),
+            trace_on: true,
+            config_dir,
+            permission: protocol::perm::READ | protocol::perm::WRITE,
+            auto_create_topic: true,
+            auto_create_group: true,
+            default_topic_queues: 8,
+            message_bytes_max: 4 << 20,
+            delay_levels: store::Options::default().delay_levels,
+            long_polling: true,
+            offset_interval: Duration::from_millis(200),
+            snapshot_interval: Duration::from_secs(10),
+            server_side_reset: true,
+            session_timeout: Duration::from_secs(120),
+        }
+    }
+}

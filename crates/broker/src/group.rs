@@ -1,0 +1,129 @@
+//! Consumer groups and their settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use protocol::body::{DataVersion, GroupConfig, GroupTable};
+use protocol::name;
+
+use crate::Error;
+use crate::state::{Change, Journal};
+
+/// All consumer groups. Reading never waits; changes go through one lock, which also orders them in the log.
+pub struct Groups {
+    table: papaya::HashMap<String, Arc<GroupConfig>, RandomState>,
+    /// Topics a group may not read, by group; rarely any.
+    forbidden: Mutex<BTreeMap<String, BTreeMap<String, i32>>>,
+    version: Mutex<DataVersion>,
+    journal: Arc<Journal>,
+    auto_create: bool,
+}
+
+impl Groups {
+    pub(crate) fn new(journal: Arc<Journal>, auto_create: bool) -> Groups {
+        Groups {
+            table: papaya::HashMap::default(),
+            forbidden: Mutex::default(),
+            version: Mutex::default(),
+            journal,
+            auto_create,
+        }
+    }
+
+    /// A group by name.
+    pub fn get(&self, group: &str) -> Option<Arc<GroupConfig>> {
+        self.table.pin().get(group).cloned()
+    }
+
+    /// A group by name. An unknown one is made with defaults where that is allowed.
+    ///
+    /// Source: `SubscriptionGroupManager.findSubscriptionGroupConfig`.
+    pub fn require(&self, group: &str) -> Result<Arc<GroupConfig>, Error> {
+        if let Some(config) = self.get(group) {
+            return Ok(config);
+        }
+        if !self.auto_create && !name::is_system_group(group) {
+            return Err(Error::UnknownGroup(group.to_owned()));
+        }
+        self.put(GroupConfig { group_name: group.to_owned(), ..GroupConfig::default() })?;
+        self.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))
+    }
+
+    /// Makes a group or changes it.
+    pub fn put(&self, config: GroupConfig) -> Result<(), Error> {
+        name::check_group(&config.group_name)?;
+        let mut version = self.version.lock();
+        if self.get(&config.group_name).is_some_and(|known| *known == config) {
+            return Ok(());
+        }
+        self.journal.append(&Change::Group(config.clone()))?;
+        self.touch(&mut version);
+        self.insert(config);
+        Ok(())
+    }
+
+    /// Forgets a group. Returns whether there was one.
+    pub(crate) fn remove(&self, group: &str) -> Result<bool, Error> {
+        let mut version = self.version.lock();
+        if self.get(group).is_none() {
+            return Ok(false);
+        }
+        self.journal.append(&Change::GroupDeleted(group.to_owned()))?;
+        self.touch(&mut version);
+        self.table.pin().remove(group);
+        self.forbidden.lock().remove(group);
+        Ok(true)
+    }
+
+    /// Whether a group may read a topic.
+    pub fn may_read(&self, group: &str, topic: &str) -> bool {
+        const READ_FORBIDDEN: i32 = 4;
+        let forbidden = self.forbidden.lock();
+        forbidden.get(group).and_then(|topics| topics.get(topic)).is_none_or(|bits| bits & READ_FORBIDDEN == 0)
+    }
+
+    /// Settings of all groups and their version.
+    pub fn to_table(&self) -> GroupTable {
+        // The lock comes first: a change whose record is in the log already is in the table when it is free.
+        let data_version = *self.version.lock();
+        let groups = self.table.pin().iter().map(|(name, config)| (name.clone(), GroupConfig::clone(config))).collect();
+        GroupTable { data_version, forbidden_table: self.forbidden.lock().clone(), subscription_group_table: groups }
+    }
+
+    /// Names of all groups.
+    pub fn names(&self) -> Vec<String> {
+        self.table.pin().keys().cloned().collect()
+    }
+
+    fn touch(&self, version: &mut DataVersion) {
+        version.counter += 1;
+        version.timestamp = self.journal.now_ms();
+    }
+
+    fn insert(&self, config: GroupConfig) {
+        self.table.pin().insert(config.group_name.clone(), Arc::new(config));
+    }
+
+    // Loading: not journaled.
+
+    pub(crate) fn load(&self, table: GroupTable) {
+        *self.version.lock() = table.data_version;
+        *self.forbidden.lock() = table.forbidden_table;
+        for (name, mut config) in table.subscription_group_table {
+            config.group_name = name;
+            self.insert(config);
+        }
+    }
+
+    pub(crate) fn replay(&self, config: GroupConfig) {
+        self.version.lock().counter += 1;
+        self.insert(config);
+    }
+
+    pub(crate) fn replay_deleted(&self, group: &str) {
+        self.version.lock().counter += 1;
+        self.table.pin().remove(group);
+    }
+}

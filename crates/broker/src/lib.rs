@@ -1,0 +1,41 @@
+//! Topics, consumer groups, offsets, sessions, and the verbs of a broker: send, pull, give back, look up.
+//!
+//! Verbs take and return plain values. Nothing here has heard of frames or sockets: a client's connection is a
+//! [`ConnectionId`], and who must be told that a group changed is a list of them that the verb returns.
+
+mod broker; // start here
+mod config;
+mod error;
+
+mod pull;
+mod query;
+mod retry;
+mod schedule;
+mod send;
+
+mod group;
+mod lock;
+mod offset;
+mod session;
+mod topic;
+
+mod attribute;
+mod limits;
+mod snapshot;
+mod state;
+mod stats;
+
+pub use broker::Broker;
+pub use config::Config;
+pub use error::{Error, Forbidden};
+pub use group::Groups;
+pub use lock::QueueLocks;
+pub use offset::{Offsets, QueryOffset};
+pub use pull::{Pull, PullRequest, PullStatus, Pulled};
+pub use query::MessageQuery;
+pub use retry::SendBack;
+pub use send::{NewMessage, Receipt};
+pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
+pub use stats::{Rates, Stats};
+pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
+pub use topic::{Topic, Topics};

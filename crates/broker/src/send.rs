@@ -1,0 +1,325 @@
+//! Send: check, route, append.
+//!
+//! Source: `SendMessageProcessor`, `AbstractSendMessageProcessor`, `HookUtils`; in their order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use protocol::record::NewRecord;
+use protocol::{batch, name, properties, sysflag};
+use store::{Appended, Queue};
+
+use crate::topic::Topic;
+use crate::{Broker, Error};
+
+/// A message as a producer hands it over.
+#[derive(Debug, Clone)]
+pub struct NewMessage<'a> {
+    /// Target topic.
+    pub topic: &'a str,
+    /// Template when the topic does not exist yet.
+    pub template: &'a str,
+    /// Queues that it gets then at most.
+    pub template_queues: i32,
+    /// Queue; negative lets the broker choose.
+    pub queue_id: i32,
+    /// User's flag.
+    pub flag: i32,
+    /// See [`protocol::sysflag`].
+    pub sys_flag: i32,
+    /// Client's clock.
+    pub born_timestamp: i64,
+    /// Where the client is.
+    pub born_host: SocketAddr,
+    /// Where this broker is, as the client sees it.
+    pub store_host: SocketAddr,
+    /// Times the message was consumed before.
+    pub reconsume_times: i32,
+    /// Bound on that, if the client has one and is new enough for it to count.
+    pub max_reconsume_times: Option<i32>,
+    /// Whether a new topic belongs to a unit.
+    pub unit: bool,
+    /// See [`protocol::properties`].
+    pub properties: &'a str,
+    /// The body holds several messages.
+    pub batch: bool,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What became of a message.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// Queue the producer's message is for.
+    pub queue_id: i32,
+    /// Where it was stored, and where its record ends.
+    pub appended: Appended,
+    /// Unique key; none for a batch, whose messages have their own.
+    pub unique_key: Option<String>,
+    /// Whether the producer wants to hear only when the message is as safe as configured.
+    pub wait: bool,
+}
+
+/// What the properties of a message ask for, found in one pass.
+#[derive(Debug, Default)]
+struct Wishes<'a> {
+    unique_key: Option<&'a str>,
+    delay_level: i32,
+    no_wait: bool,
+    transaction: bool,
+    timer: bool,
+    /// Properties that the broker sets itself are there already: retried messages come like that.
+    has_ours: bool,
+}
+
+impl<'a> Wishes<'a> {
+    fn read(text: &'a str) -> Wishes<'a> {
+        let mut wishes = Wishes::default();
+        for (key, value) in properties::iter(text) {
+            match key {
+                properties::UNIQUE_KEY => wishes.unique_key = Some(value),
+                properties::DELAY => wishes.delay_level = value.parse().unwrap_or(0),
+                properties::WAIT => wishes.no_wait = value.eq_ignore_ascii_case("false"),
+                properties::TRANSACTION_PREPARED => wishes.transaction = value.eq_ignore_ascii_case("true"),
+                properties::TIMER_DELAY_SEC | properties::TIMER_DELAY_MS | properties::TIMER_DELIVER_MS => {
+                    wishes.timer = true;
+                }
+                properties::MSG_REGION | properties::TRACE_ON | properties::CLUSTER | properties::POP_CK => {
+                    wishes.has_ours = true;
+                }
+                _ => {}
+            }
+        }
+        wishes
+    }
+}
+
+impl Broker {
+    /// Stores a message, or all messages of a batch.
+    ///
+    /// Returns when the record is in the log's memory. It is acknowledged, and may be told to the producer, when
+    /// [`store::Store::acknowledged`] has reached the end of it.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing was stored.
+    pub fn send(&self, message: &NewMessage<'_>) -> Result<Receipt, Error> {
+        self.check_running()?;
+        let topic = self.topic_to_send_to(message)?;
+        let queue_id = choose_queue(&topic, message.queue_id)?;
+        if message.batch {
+            return self.send_batch(message, &topic, queue_id);
+        }
+        self.check_body(message.body)?;
+        let wishes = Wishes::read(message.properties);
+        self.check_supported(&wishes, message)?;
+        let (topic, queue_id) = self.dead_letter_if_exhausted(topic, queue_id, message)?;
+        let dead = topic.name().starts_with(name::DLQ_PREFIX);
+        let unique_key = match wishes.unique_key {
+            Some(key) => key.to_owned(),
+            None => self.next_unique_key(),
+        };
+        let mut text = self.stored_properties(message.properties, &wishes, &unique_key);
+        let delay_level = if dead { 0 } else { wishes.delay_level };
+        if dead {
+            // Java leaves a negative level on what it redirects, so that no later stage delays it.
+            properties::set(&mut text, properties::DELAY, Some("-1"));
+        }
+        let appended = self.append(&topic, queue_id, delay_level, message, text)?;
+        self.stats.stored(topic.name(), 1, message.body.len());
+        Ok(Receipt { queue_id, appended, unique_key: Some(unique_key), wait: !wishes.no_wait })
+    }
+
+    /// Appends to the queue, or to the queue of a delay level.
+    pub(crate) fn append(
+        &self,
+        topic: &Topic,
+        queue_id: i32,
+        delay_level: i32,
+        message: &NewMessage<'_>,
+        mut text: String,
+    ) -> Result<Appended, Error> {
+        let mut target = self.queue(topic, queue_id)?;
+        let mut name = topic.name();
+        let mut stored_queue = queue_id;
+        if let Some((schedule, level)) = self.schedule_queue(delay_level) {
+            properties::set(&mut text, properties::DELAY, Some(&level.to_string()));
+            properties::set(&mut text, properties::REAL_TOPIC, Some(topic.name()));
+            properties::set(&mut text, properties::REAL_QUEUE, Some(&queue_id.to_string()));
+            (target, name, stored_queue) = (schedule, name::SCHEDULE_TOPIC, level - 1);
+        }
+        self.check_properties(&text)?;
+        let record = NewRecord {
+            topic: name,
+            queue_id: stored_queue as u32,
+            properties: &text,
+            ..record_of(topic, queue_id, message)
+        };
+        Ok(self.store.append(&target, &record)?)
+    }
+
+    fn send_batch(&self, message: &NewMessage<'_>, topic: &Topic, queue_id: i32) -> Result<Receipt, Error> {
+        let wishes = Wishes::read(message.properties);
+        if wishes.delay_level > 0 || topic.name().starts_with(name::RETRY_PREFIX) {
+            return Err(Error::MessageIllegal("a batch can neither be delayed nor sent to a retry topic".into()));
+        }
+        if message.sys_flag & sysflag::TRANSACTION_MASK != 0 {
+            return Err(Error::MessageIllegal("a batch cannot be part of a transaction".into()));
+        }
+        self.check_body(message.body)?;
+        let queue = self.queue(topic, queue_id)?;
+        let mut records = Vec::new();
+        for part in batch::iter(message.body) {
+            let part = part.map_err(|error| Error::MessageIllegal(format!("batch: {error}")))?;
+            self.check_properties(part.properties)?;
+            let (flag, body, properties) = (part.flag, part.body, part.properties);
+            records.push(NewRecord { flag, body, properties, ..record_of(topic, queue_id, message) });
+        }
+        if records.is_empty() {
+            return Err(Error::MessageIllegal("the batch holds no message".into()));
+        }
+        let appended = self.store.append_batch(&queue, &records)?;
+        self.stats.stored(topic.name(), records.len(), message.body.len());
+        Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait })
+    }
+
+    fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
+        // A topic that exists had its name checked when it was made.
+        if let Some(topic) = self.topics.get(message.topic) {
+            if name::is_closed_to_producers(message.topic) {
+                return Err(Error::ClosedTopic(message.topic.to_owned()));
+            }
+            if topic.config().order && !protocol::perm::is_writeable(self.config.permission) {
+                return Err(self.broker_forbids("writes"));
+            }
+            return Ok(topic);
+        }
+        name::check_topic(message.topic)?;
+        if name::is_closed_to_producers(message.topic) {
+            return Err(Error::ClosedTopic(message.topic.to_owned()));
+        }
+        if message.topic.starts_with(name::RETRY_PREFIX) {
+            return self.topics.get_or_create(message.topic, 1);
+        }
+        if message.template == name::AUTO_CREATE_TOPIC && !self.config.auto_create_topic {
+            return Err(Error::UnknownTopic(message.topic.to_owned()));
+        }
+        self.topics.create_by_template(message.topic, message.template, message.template_queues, message.unit)
+    }
+
+    /// A message that a client gives back by sending it to its retry topic: too many tries make it a dead letter.
+    fn dead_letter_if_exhausted(
+        &self,
+        topic: Arc<Topic>,
+        queue_id: i32,
+        message: &NewMessage<'_>,
+    ) -> Result<(Arc<Topic>, i32), Error> {
+        let Some(group) = topic.name().strip_prefix(name::RETRY_PREFIX) else { return Ok((topic, queue_id)) };
+        let config = self.groups.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))?;
+        let max = message.max_reconsume_times.unwrap_or(config.retry_max_times);
+        let ordered = message.reconsume_times > 0 && self.locks.is_ordered(group, self.now_ms());
+        if message.reconsume_times <= max && !ordered {
+            return Ok((topic, queue_id));
+        }
+        Ok((self.topics.get_or_create(&name::dlq_topic(group), 1)?, 0))
+    }
+
+    fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+        let max = self.config.message_bytes_max;
+        if body.len() > max {
+            return Err(Error::MessageIllegal(format!(
+                "the message is illegal, maybe msg body or properties length not matched. msg body length limit {max}B, \
+                 this body has {}B",
+                body.len()
+            )));
+        }
+        if body.is_empty() {
+            return Err(Error::MessageIllegal("the message body is empty".into()));
+        }
+        Ok(())
+    }
+
+    fn check_properties(&self, text: &str) -> Result<(), Error> {
+        let max = protocol::limits::PROPERTIES_BYTES_MAX;
+        if text.len() > max {
+            return Err(Error::MessageIllegal(format!(
+                "the message is illegal, maybe msg body or properties length not matched. msg properties length limit \
+                 32KB, these have {}B",
+                text.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// What later issues bring is refused now: stored as an ordinary message it would be delivered at once.
+    fn check_supported(&self, wishes: &Wishes<'_>, message: &NewMessage<'_>) -> Result<(), Error> {
+        let delayed_retry = message.reconsume_times > 0 && wishes.delay_level > 0;
+        if wishes.transaction && !delayed_retry {
+            return Err(Error::Unsupported("transactional messages are not supported yet".into()));
+        }
+        if wishes.timer && wishes.delay_level <= 0 {
+            return Err(Error::Unsupported(
+                "messages with an arbitrary delay are not supported yet; use one of the delay levels".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The client's properties, those that this broker adds, and a unique key if there was none.
+    fn stored_properties(&self, text: &str, wishes: &Wishes<'_>, unique_key: &str) -> String {
+        let mut stored = String::with_capacity(text.len() + self.own_properties.len() + unique_key.len() + 16);
+        if wishes.has_ours {
+            let ours = [properties::MSG_REGION, properties::TRACE_ON, properties::CLUSTER, properties::POP_CK];
+            for (key, value) in properties::iter(text).filter(|(key, _)| !ours.contains(key)) {
+                properties::push(&mut stored, key, value);
+            }
+        } else {
+            stored.push_str(text);
+            if !text.is_empty() && !text.ends_with('\u{2}') {
+                stored.push('\u{2}');
+            }
+        }
+        stored.push_str(&self.own_properties);
+        if wishes.unique_key.is_none() {
+            properties::push(&mut stored, properties::UNIQUE_KEY, unique_key);
+        }
+        stored
+    }
+
+    pub(crate) fn queue(&self, topic: &Topic, id: i32) -> Result<Arc<Queue>, Error> {
+        topic.queue(&self.store, id).cloned().ok_or_else(|| {
+            Error::Parameter(format!("request queueId[{id}] is illegal, topic {:?} has no such queue", topic.name()))
+        })
+    }
+}
+
+fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
+    let config = topic.config();
+    let queues = config.write_queue_nums.max(config.read_queue_nums);
+    if wanted >= queues {
+        return Err(Error::Parameter(format!(
+            "request queueId[{wanted}] is illegal, topic [{}] has queues 0 to {}",
+            topic.name(),
+            queues - 1
+        )));
+    }
+    Ok(if wanted < 0 { rand::random_range(0..config.write_queue_nums.max(1)) } else { wanted })
+}
+
+/// The record of a message, with the client's properties.
+fn record_of<'a>(topic: &'a Topic, queue_id: i32, message: &NewMessage<'a>) -> NewRecord<'a> {
+    let multi_tags = if topic.config().topic_filter_type == "MULTI_TAG" { sysflag::MULTI_TAGS } else { 0 };
+    NewRecord {
+        topic: topic.name(),
+        // Checked against the topic's queues, which are numbered from 0.
+        queue_id: queue_id as u32,
+        flag: message.flag,
+        sys_flag: message.sys_flag | multi_tags,
+        born_timestamp: message.born_timestamp,
+        born_host: message.born_host,
+        store_host: message.store_host,
+        reconsume_times: message.reconsume_times,
+        prepared_transaction_offset: 0,
+        body: message.body,
+        properties: message.properties,
+    }
+}

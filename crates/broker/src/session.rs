@@ -1,0 +1,338 @@
+//! Who is online: producers and consumers by group, from their heartbeats.
+//!
+//! Source: `ConsumerManager`, `ProducerManager`, `ClientManageProcessor`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use parking_lot::Mutex;
+use protocol::body::{
+    Connection, ConsumerConnection, ConsumerData, HeartbeatData, MessageModel, ProducerInfo, SubscriptionData,
+};
+use protocol::peer::Language;
+
+/// A connection of a client, unique in this process. What is behind it is the front end's business.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// A client says that it is alive.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// Connection it came over.
+    pub connection: ConnectionId,
+    /// Address of the client.
+    pub address: String,
+    /// Its language.
+    pub language: Language,
+    /// Its release.
+    pub version: i32,
+    /// What it said.
+    pub data: HeartbeatData,
+}
+
+/// Connections of a group that should hear that its members or topics changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// Consumer group.
+    pub group: String,
+    /// Who to tell.
+    pub connections: Vec<ConnectionId>,
+}
+
+/// One member of a consumer group.
+#[derive(Debug, Clone)]
+pub struct ConsumerSession {
+    /// Connection to reach it by.
+    pub connection: ConnectionId,
+    /// What admin tools are shown.
+    pub shown: Connection,
+}
+
+/// One producer.
+#[derive(Debug, Clone)]
+pub struct ProducerSession {
+    /// Connection to reach it by.
+    pub connection: ConnectionId,
+    /// What admin tools are shown.
+    pub shown: Connection,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    shown: Connection,
+    heard_ms: i64,
+}
+
+#[derive(Debug, Default)]
+struct ConsumerGroup {
+    members: BTreeMap<ConnectionId, Member>,
+    model: MessageModel,
+    consume_type: Option<String>,
+    from_where: Option<String>,
+    subscriptions: BTreeMap<String, SubscriptionData>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    consumers: HashMap<String, ConsumerGroup>,
+    producers: HashMap<String, BTreeMap<ConnectionId, Member>>,
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Sessions(Mutex<Inner>);
+
+impl Sessions {
+    /// Takes a heartbeat in. `admits` says which consumer groups may be there at all; the answer lists the groups
+    /// whose members should hear of a change.
+    pub(crate) fn heartbeat(
+        &self,
+        beat: &Heartbeat,
+        now_ms: i64,
+        admits: impl Fn(&ConsumerData) -> bool,
+    ) -> Vec<Members> {
+        let shown = Connection {
+            client_addr: beat.address.clone(),
+            client_id: beat.data.client_id.clone(),
+            language: beat.language,
+            version: beat.version,
+        };
+        let member = Member { shown, heard_ms: now_ms };
+        let admitted: Vec<_> = beat.data.consumer_data_set.iter().filter(|consumer| admits(consumer)).collect();
+        let mut inner = self.0.lock();
+        for producer in beat.data.producer_data_set.iter().filter(|producer| !producer.group_name.is_empty()) {
+            inner.producers.entry(producer.group_name.clone()).or_default().insert(beat.connection, member.clone());
+        }
+        let mut changed = Vec::new();
+        for consumer in admitted {
+            let group = inner.consumers.entry(consumer.group_name.clone()).or_default();
+            let joined = group.members.insert(beat.connection, member.clone()).is_none();
+            let resubscribed = !beat.data.without_sub && group.subscribe(consumer);
+            if (joined || resubscribed) && group.model != MessageModel::Broadcasting {
+                changed.push(group.members_of(&consumer.group_name));
+            }
+        }
+        changed
+    }
+
+    /// A client leaves a group of each kind.
+    pub fn unregister(
+        &self,
+        connection: ConnectionId,
+        producer_group: Option<&str>,
+        consumer_group: Option<&str>,
+    ) -> Vec<Members> {
+        let mut inner = self.0.lock();
+        if let Some(group) = producer_group {
+            inner.remove_producers(|name, id, _| name == group && id == connection);
+        }
+        match consumer_group {
+            Some(group) => inner.remove_consumers(|name, id, _| name == group && id == connection),
+            None => Vec::new(),
+        }
+    }
+
+    /// A connection has ended.
+    pub fn disconnected(&self, connection: ConnectionId) -> Vec<Members> {
+        self.remove(|_, id, _| id == connection)
+    }
+
+    /// Forgets clients that were silent since `before_ms`.
+    pub(crate) fn expire(&self, before_ms: i64) -> Vec<Members> {
+        self.remove(|_, _, member| member.heard_ms < before_ms)
+    }
+
+    fn remove(&self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) -> Vec<Members> {
+        let mut inner = self.0.lock();
+        inner.remove_producers(&gone);
+        inner.remove_consumers(&gone)
+    }
+
+    /// Client ids of a consumer group; a client with two connections counts once.
+    pub fn client_ids(&self, group: &str) -> Vec<String> {
+        let inner = self.0.lock();
+        let members = inner.consumers.get(group).map(|group| group.members.values());
+        let ids: BTreeSet<_> = members.into_iter().flatten().map(|member| member.shown.client_id.clone()).collect();
+        ids.into_iter().collect()
+    }
+
+    /// Members of a consumer group.
+    pub fn consumers(&self, group: &str) -> Vec<ConsumerSession> {
+        let inner = self.0.lock();
+        let members = inner.consumers.get(group).map(|group| group.members.iter());
+        let session =
+            |(id, member): (&ConnectionId, &Member)| ConsumerSession { connection: *id, shown: member.shown.clone() };
+        members.into_iter().flatten().map(session).collect()
+    }
+
+    /// Consumer groups with members.
+    pub fn consumer_groups(&self) -> Vec<String> {
+        self.0.lock().consumers.keys().cloned().collect()
+    }
+
+    /// A group as admin tools see it, `None` when nobody is there.
+    pub fn consumer_connection(&self, group: &str) -> Option<ConsumerConnection> {
+        let inner = self.0.lock();
+        let group = inner.consumers.get(group)?;
+        Some(ConsumerConnection {
+            connection_set: group.members.values().map(|member| member.shown.clone()).collect(),
+            consume_from_where: group.from_where.clone(),
+            consume_type: group.consume_type.clone(),
+            message_model: group.model,
+            subscription_table: group.subscriptions.clone(),
+        })
+    }
+
+    /// Subscription of a group to a topic: the outer `None` says that nobody of the group is online.
+    pub fn subscription(&self, group: &str, topic: &str) -> Option<Option<SubscriptionData>> {
+        let inner = self.0.lock();
+        inner.consumers.get(group).map(|group| group.subscriptions.get(topic).cloned())
+    }
+
+    /// How a group shares messages, `None` when nobody is online.
+    pub fn message_model(&self, group: &str) -> Option<MessageModel> {
+        self.0.lock().consumers.get(group).map(|group| group.model)
+    }
+
+    /// Groups that subscribe to a topic.
+    pub fn groups_of_topic(&self, topic: &str) -> Vec<String> {
+        let inner = self.0.lock();
+        let subscribed = inner.consumers.iter().filter(|(_, group)| group.subscriptions.contains_key(topic));
+        subscribed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Topics that a group subscribes to.
+    pub fn topics_of_group(&self, group: &str) -> Vec<String> {
+        let inner = self.0.lock();
+        inner.consumers.get(group).map(|group| group.subscriptions.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Members of a producer group.
+    pub fn producers(&self, group: &str) -> Vec<ProducerSession> {
+        let inner = self.0.lock();
+        let members = inner.producers.get(group).map(|members| members.iter());
+        let session =
+            |(id, member): (&ConnectionId, &Member)| ProducerSession { connection: *id, shown: member.shown.clone() };
+        members.into_iter().flatten().map(session).collect()
+    }
+
+    /// All producers by group.
+    pub fn all_producers(&self) -> BTreeMap<String, Vec<ProducerInfo>> {
+        let inner = self.0.lock();
+        let info = |member: &Member| ProducerInfo {
+            client_id: member.shown.client_id.clone(),
+            language: member.shown.language,
+            last_update_timestamp: member.heard_ms,
+            remote_ip: member.shown.client_addr.clone(),
+            version: member.shown.version,
+        };
+        inner.producers.iter().map(|(name, members)| (name.clone(), members.values().map(info).collect())).collect()
+    }
+}
+
+impl ConsumerGroup {
+    /// Takes a member's subscriptions over: newer versions replace, topics it no longer names go. Returns whether the
+    /// set of topics changed.
+    fn subscribe(&mut self, consumer: &ConsumerData) -> bool {
+        self.model = consumer.message_model;
+        self.consume_type.clone_from(&consumer.consume_type);
+        self.from_where.clone_from(&consumer.consume_from_where);
+        let mut changed = false;
+        for subscription in &consumer.subscription_data_set {
+            match self.subscriptions.get_mut(&subscription.topic) {
+                Some(known) if subscription.sub_version > known.sub_version => known.clone_from(subscription),
+                Some(_) => {}
+                None => {
+                    self.subscriptions.insert(subscription.topic.clone(), subscription.clone());
+                    changed = true;
+                }
+            }
+        }
+        let before = self.subscriptions.len();
+        self.subscriptions
+            .retain(|topic, _| consumer.subscription_data_set.iter().any(|wanted| wanted.topic == *topic));
+        changed || self.subscriptions.len() != before
+    }
+
+    fn members_of(&self, group: &str) -> Members {
+        Members { group: group.to_owned(), connections: self.members.keys().copied().collect() }
+    }
+}
+
+impl Inner {
+    fn remove_producers(&mut self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) {
+        self.producers.retain(|name, members| {
+            members.retain(|id, member| !gone(name, *id, member));
+            !members.is_empty()
+        });
+    }
+
+    /// Removes members; the answer lists the groups that lost some and still have others.
+    fn remove_consumers(&mut self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) -> Vec<Members> {
+        let mut changed = Vec::new();
+        self.consumers.retain(|name, group| {
+            let before = group.members.len();
+            group.members.retain(|id, member| !gone(name, *id, member));
+            let left = !group.members.is_empty();
+            if left && group.members.len() != before && group.model != MessageModel::Broadcasting {
+                changed.push(group.members_of(name));
+            }
+            left
+        });
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(connection: u64, topics: &[&str]) -> Heartbeat {
+        let subscription = |topic: &&str| SubscriptionData { topic: (*topic).into(), ..SubscriptionData::default() };
+        let consumer = ConsumerData {
+            group_name: "G".into(),
+            subscription_data_set: topics.iter().map(subscription).collect(),
+            ..ConsumerData::default()
+        };
+        let client_id = format!("client-{connection}");
+        let data = HeartbeatData { client_id, consumer_data_set: vec![consumer], ..HeartbeatData::default() };
+        Heartbeat {
+            connection: ConnectionId(connection),
+            address: String::new(),
+            language: Language::JAVA,
+            version: 0,
+            data,
+        }
+    }
+
+    fn told(members: &[Members]) -> Vec<u64> {
+        members.iter().flat_map(|members| members.connections.iter().map(|id| id.0)).collect()
+    }
+
+    #[test]
+    fn members_hear_of_joining_leaving_and_new_topics_only() {
+        let sessions = Sessions::default();
+        let heartbeat = |beat: &Heartbeat| told(&sessions.heartbeat(beat, 0, |_| true));
+        assert_eq!(heartbeat(&beat(1, &["T"])), [1]);
+        assert_eq!(heartbeat(&beat(1, &["T"])), []);
+        assert_eq!(heartbeat(&beat(2, &["T"])), [1, 2]);
+        assert_eq!(heartbeat(&beat(2, &["T", "U"])), [1, 2]);
+        assert_eq!(sessions.client_ids("G"), ["client-1", "client-2"]);
+        assert_eq!(told(&sessions.disconnected(ConnectionId(1))), [2]);
+        assert_eq!(told(&sessions.unregister(ConnectionId(2), None, Some("G"))), []);
+        assert!(sessions.consumer_connection("G").is_none());
+    }
+
+    #[test]
+    fn a_heartbeat_without_subscriptions_keeps_them() {
+        let sessions = Sessions::default();
+        sessions.heartbeat(&beat(1, &["T"]), 0, |_| true);
+        let mut short = beat(1, &[]);
+        short.data.without_sub = true;
+        assert_eq!(told(&sessions.heartbeat(&short, 5, |_| true)), []);
+        assert_eq!(sessions.topics_of_group("G"), ["T"]);
+        assert_eq!(told(&sessions.expire(5)), []);
+        assert_eq!(sessions.client_ids("G").len(), 1);
+        sessions.expire(6);
+        assert!(sessions.client_ids("G").is_empty());
+    }
+}

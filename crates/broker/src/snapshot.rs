@@ -1,0 +1,85 @@
+//! The tables as files: `config/*.json`, in the names and shapes of a Java broker.
+//!
+//! They are copies. The log holds every change behind them; see [`crate::state`]. A Java broker that is given the
+//! directory finds its topics, groups and offsets here, and one of its directories is taken over from here.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use protocol::body::{DelayOffsetTable, GroupTable, OffsetTable, TopicTable};
+use protocol::json;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const TOPICS: &str = "topics.json";
+const GROUPS: &str = "subscriptionGroup.json";
+const OFFSETS: &str = "consumerOffset.json";
+const DELAYS: &str = "delayOffset.json";
+
+/// Everything that is not a message.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tables {
+    pub(crate) topics: TopicTable,
+    pub(crate) groups: GroupTable,
+    pub(crate) offsets: OffsetTable,
+    pub(crate) delays: DelayOffsetTable,
+}
+
+impl Tables {
+    /// Reads the files; one that is missing or empty counts as an empty table.
+    pub(crate) fn load(dir: &Path) -> io::Result<Tables> {
+        Ok(Tables {
+            topics: read(&dir.join(TOPICS))?,
+            groups: read(&dir.join(GROUPS))?,
+            offsets: read(&dir.join(OFFSETS))?,
+            delays: read(&dir.join(DELAYS))?,
+        })
+    }
+
+    /// Replaces the files; each is whole at any moment, and durable on return.
+    pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        write(&dir.join(TOPICS), &self.topics)?;
+        write(&dir.join(GROUPS), &self.groups)?;
+        write(&dir.join(OFFSETS), &self.offsets)?;
+        write(&dir.join(DELAYS), &self.delays)?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
+    // Java keeps the version before as `.bak` and reads it when the file itself is missing or empty.
+    for path in [path.to_owned(), with_suffix(path, ".bak")] {
+        match fs::read(&path) {
+            Ok(text) if text.iter().all(u8::is_ascii_whitespace) => {}
+            Ok(text) => {
+                let invalid =
+                    |error| io::Error::new(io::ErrorKind::InvalidData, format!("read {}: {error}", path.display()));
+                return json::parse(&text).map_err(invalid);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io::Error::new(error.kind(), format!("read {}: {error}", path.display()))),
+        }
+    }
+    Ok(T::default())
+}
+
+fn write(path: &Path, table: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(table).map_err(io::Error::other)?;
+    // Most rounds change one table or none; a file that says the same already is left alone.
+    if fs::read(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let new = with_suffix(path, ".tmp");
+    let mut file = File::create(&new)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,236 @@
+//! Topics: their settings, and the queues behind them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use protocol::body::{DataVersion, TopicConfig, TopicTable};
+use protocol::{name, perm, sysflag};
+use store::{Queue, Store};
+
+use crate::Error;
+use crate::attribute;
+use crate::limits::TOPIC_QUEUES_MAX;
+use crate::state::{Change, Journal};
+
+/// A topic as requests see it: settings that do not change, and its queues. A change of settings makes a new one.
+#[derive(Debug)]
+pub struct Topic {
+    config: TopicConfig,
+    /// Found in the store when first used, so that a send costs one look-up.
+    queues: Box<[OnceLock<Arc<Queue>>]>,
+}
+
+impl Topic {
+    fn new(config: TopicConfig) -> Arc<Topic> {
+        let queues = config.read_queue_nums.max(config.write_queue_nums).clamp(0, TOPIC_QUEUES_MAX);
+        Arc::new(Topic { config, queues: (0..queues).map(|_| OnceLock::new()).collect() })
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    /// Name.
+    pub fn name(&self) -> &str {
+        &self.config.topic_name
+    }
+
+    /// The store's queue, `None` when the topic has no queue of this number.
+    pub fn queue(&self, store: &Store, id: i32) -> Option<&Arc<Queue>> {
+        let slot = self.queues.get(usize::try_from(id).ok()?)?;
+        Some(slot.get_or_init(|| store.queue(self.name(), id as u32)))
+    }
+}
+
+/// All topics. Reading never waits; changes go through one lock, which also orders them in the log.
+pub struct Topics {
+    table: papaya::HashMap<String, Arc<Topic>, RandomState>,
+    version: Mutex<DataVersion>,
+    journal: Arc<Journal>,
+    /// Names with settings that name servers may not know yet; a name is kept also after its deletion.
+    changed: tokio::sync::watch::Sender<u64>,
+    unregistered: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Topics {
+    pub(crate) fn new(journal: Arc<Journal>) -> Topics {
+        Topics {
+            table: papaya::HashMap::default(),
+            version: Mutex::default(),
+            journal,
+            changed: tokio::sync::watch::Sender::new(0),
+            unregistered: Mutex::default(),
+        }
+    }
+
+    /// A topic by name.
+    pub fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.table.pin().get(name).cloned()
+    }
+
+    /// A topic by name, or the error that says what to do.
+    pub fn require(&self, name: &str) -> Result<Arc<Topic>, Error> {
+        self.get(name).ok_or_else(|| Error::UnknownTopic(name.to_owned()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// All topics, in no order.
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        self.table.pin().values().cloned().collect()
+    }
+
+    /// Settings of all topics and their version.
+    pub fn to_table(&self) -> TopicTable {
+        // The lock comes first: a change whose record is in the log already is in the table when it is free.
+        let data_version = self.version();
+        let topics = self.all().into_iter().map(|topic| (topic.name().to_owned(), topic.config.clone()));
+        TopicTable { data_version, topic_config_table: topics.collect() }
+    }
+
+    /// Version of the table.
+    pub fn version(&self) -> DataVersion {
+        *self.version.lock()
+    }
+
+    /// Makes a topic or changes it. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// The name or a number breaks a rule, or the log takes no records.
+    pub fn put(&self, config: TopicConfig) -> Result<bool, Error> {
+        name::check_topic(&config.topic_name)?;
+        check(&config)?;
+        let mut version = self.version.lock();
+        if self.get(&config.topic_name).is_some_and(|topic| topic.config == config) {
+            return Ok(false);
+        }
+        self.journal.append(&Change::Topic(config.clone()))?;
+        self.changed(&mut version, &config.topic_name);
+        self.insert(config);
+        Ok(true)
+    }
+
+    /// Makes or changes a topic, its attributes given as `+key=value,-key`.
+    pub fn put_with_attributes(&self, mut config: TopicConfig, changes: &str) -> Result<bool, Error> {
+        let existing = self.get(&config.topic_name);
+        let before = existing.as_ref().map(|topic| &topic.config.attributes);
+        config.attributes = attribute::apply(before, changes)?;
+        self.put(config)
+    }
+
+    /// Forgets a topic. Returns whether there was one.
+    pub(crate) fn remove(&self, name: &str) -> Result<bool, Error> {
+        let mut version = self.version.lock();
+        if self.get(name).is_none() {
+            return Ok(false);
+        }
+        self.journal.append(&Change::TopicDeleted(name.to_owned()))?;
+        self.changed(&mut version, name);
+        self.table.pin().remove(name);
+        Ok(true)
+    }
+
+    /// Makes the topic that a producer sends to for the first time, after the settings of a template.
+    ///
+    /// Source: `TopicConfigManager.createTopicInSendMessageMethod`.
+    pub(crate) fn create_by_template(
+        &self,
+        name: &str,
+        template: &str,
+        queues: i32,
+        unit: bool,
+    ) -> Result<Arc<Topic>, Error> {
+        let template = self.get(template).filter(|topic| perm::is_inherited(topic.config.perm));
+        let template = template.ok_or_else(|| Error::UnknownTopic(name.to_owned()))?;
+        let queues = queues.min(template.config.write_queue_nums).max(0);
+        self.put(TopicConfig {
+            perm: template.config.perm & !perm::INHERIT,
+            topic_filter_type: template.config.topic_filter_type.clone(),
+            topic_sys_flag: if unit { sysflag::TOPIC_UNIT } else { 0 },
+            ..TopicConfig::new(name, queues)
+        })?;
+        self.require(name)
+    }
+
+    /// A topic that the broker makes for itself, such as a retry topic.
+    pub(crate) fn get_or_create(&self, name: &str, queues: i32) -> Result<Arc<Topic>, Error> {
+        if let Some(topic) = self.get(name) {
+            return Ok(topic);
+        }
+        self.put(TopicConfig::new(name, queues))?;
+        self.require(name)
+    }
+
+    /// Watches for changes that name servers should hear of. The value is a number to compare, nothing more.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes the names that changed since the last call: settings, or `None` for those deleted.
+    pub fn take_changed(&self) -> Vec<(String, Option<TopicConfig>)> {
+        let names = std::mem::take(&mut *self.unregistered.lock());
+        names.into_keys().map(|name| (name.clone(), self.get(&name).map(|topic| topic.config.clone()))).collect()
+    }
+
+    fn changed(&self, version: &mut DataVersion, name: &str) {
+        version.counter += 1;
+        version.timestamp = self.journal.now_ms();
+        let counter = version.counter as u64;
+        self.unregistered.lock().insert(name.to_owned(), counter);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    fn insert(&self, config: TopicConfig) {
+        self.table.pin().insert(config.topic_name.clone(), Topic::new(config));
+    }
+
+    // Loading: neither journaled nor announced.
+
+    pub(crate) fn load(&self, table: TopicTable) {
+        *self.version.lock() = table.data_version;
+        for (name, mut config) in table.topic_config_table {
+            config.topic_name = name;
+            self.insert(config);
+        }
+    }
+
+    pub(crate) fn replay(&self, config: TopicConfig) {
+        self.version.lock().counter += 1;
+        self.insert(config);
+    }
+
+    pub(crate) fn replay_deleted(&self, name: &str) {
+        self.version.lock().counter += 1;
+        self.table.pin().remove(name);
+    }
+}
+
+fn check(config: &TopicConfig) -> Result<(), Error> {
+    let queues = 0..=TOPIC_QUEUES_MAX;
+    if !queues.contains(&config.read_queue_nums) || !queues.contains(&config.write_queue_nums) {
+        let (read, write) = (config.read_queue_nums, config.write_queue_nums);
+        return Err(Error::Parameter(format!(
+            "topic {:?}: {read} read and {write} write queues are not between 0 and {TOPIC_QUEUES_MAX}",
+            config.topic_name
+        )));
+    }
+    if !perm::is_valid(config.perm) {
+        return Err(Error::Parameter(format!(
+            "topic {:?}: permission {} is not 0 to 7",
+            config.topic_name, config.perm
+        )));
+    }
+    Ok(())
+}
