@@ -1,0 +1,39 @@
+//! The page of keys in `docs/`.
+
+use crate::{Change, Settings, environment_name};
+
+/// Renders the keys of a group as a Markdown table under a heading. Give it the defaults.
+pub fn page(heading: &str, defaults: &dyn Settings) -> String {
+    let mut page = format!("## {heading}\n\n| key | default | unit | change | meaning |\n|---|---|---|---|---|\n");
+    for key in defaults.keys() {
+        let default = defaults.get(key.name).filter(|text| !text.is_empty());
+        let default = default.map(|text| format!("`{text}`")).unwrap_or_default();
+        let change = match key.change {
+            Change::Live => "at once",
+            Change::Restart => "restart",
+        };
+        let meaning = key.doc.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+        let name = format!("<span title=\"{}\">`{}`</span>", environment_name(key.name), key.name);
+        page.push_str(&format!("| {name} | {default} | {} | {change} | {meaning} |\n", key.unit));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    crate::settings! {
+        /// Test.
+        struct Sample {
+            /// Port that clients
+            /// connect to.
+            pub listen_port: u16 = "listenPort", 9876, Restart;
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_row() {
+        let page = super::page("Sample", &Sample::default());
+        let row = "| <span title=\"ROCKETMQ_LISTEN_PORT\">`listenPort`</span> | `9876` |  | restart | Port that clients connect to. |";
+        assert_eq!(page.lines().last(), Some(row));
+    }
+}
