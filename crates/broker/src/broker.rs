@@ -1,10 +1,10 @@
 //! The broker as a whole: opening, background work, stopping, and the verbs that concern several parts.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use protocol::body::{GroupConfig, TopicConfig};
 use protocol::id::UniqueIds;
@@ -22,7 +22,7 @@ use crate::{Config, Error, Forbidden, Groups, Heartbeat, Members, QueueLocks, Se
 
 /// One broker. See the crate's page for what it does and what it leaves to others.
 pub struct Broker {
-    pub(crate) config: Config,
+    config: ArcSwap<Config>,
     pub(crate) store: Arc<Store>,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
@@ -85,7 +85,7 @@ impl Broker {
             clock,
             tasks: TaskTracker::new(),
             snapshot: Mutex::new(()),
-            config,
+            config: ArcSwap::from_pointee(config),
             store,
         };
         broker.load(tables);
@@ -97,10 +97,10 @@ impl Broker {
 
     /// Starts the background work; [`Broker::stop`] ends it.
     pub fn start(self: &Arc<Self>) {
-        for level in 1..=self.config.delay_levels.len() as i32 {
+        for level in 1..=self.config().delay_levels.len() as i32 {
             self.tasks.spawn(self.clone().run_delay_level(level));
         }
-        self.tasks.spawn(self.clone().every(self.config.offset_interval, |broker| {
+        self.tasks.spawn(self.clone().every(self.config().offset_interval, |broker| {
             if let Err(error) = broker.offsets.save() {
                 warn!(%error, "consumer offsets not saved, trying again");
             }
@@ -112,7 +112,7 @@ impl Broker {
         let snapshots = self.clone();
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(async move {
             loop {
-                tokio::time::sleep(snapshots.config.snapshot_interval).await;
+                tokio::time::sleep(snapshots.config().snapshot_interval).await;
                 let broker = snapshots.clone();
                 let _ = tokio::task::spawn_blocking(move || broker.save_snapshot()).await;
             }
@@ -160,7 +160,7 @@ impl Broker {
             offsets: self.offsets.to_table(),
             delays: self.cursors.to_table(),
         };
-        let saved = tables.save(&self.config.config_dir).map_err(|error| error.to_string());
+        let saved = tables.save(&self.config().config_dir).map_err(|error| error.to_string());
         let saved = saved.and_then(|()| self.store.checkpoint(Some(state_at)).map_err(|error| error.to_string()));
         if let Err(error) = saved {
             warn!(error, "settings not copied to files; the log has them, trying again");
@@ -190,17 +190,18 @@ impl Broker {
 
     /// Topics and groups that every broker has. Source: `TopicConfigManager.init`.
     fn create_system_topics(&self) -> Result<(), Error> {
-        let cluster = &self.config.cluster_name;
+        let config = self.config();
+        let cluster = &config.cluster_name;
         let all = perm::READ | perm::WRITE | perm::INHERIT;
-        let template = if self.config.auto_create_topic { all } else { perm::READ | perm::WRITE };
+        let template = if self.config().auto_create_topic { all } else { perm::READ | perm::WRITE };
         let topics = [
             (name::SELF_TEST_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
-            (name::AUTO_CREATE_TOPIC.to_owned(), self.config.default_topic_queues, template),
+            (name::AUTO_CREATE_TOPIC.to_owned(), self.config().default_topic_queues, template),
             (name::BENCHMARK_TOPIC.to_owned(), 1024, perm::READ | perm::WRITE),
             (cluster.clone(), 16, all),
-            (self.config.broker_name.clone(), 1, all),
+            (self.config().broker_name.clone(), 1, all),
             (name::OFFSET_MOVED_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
-            (name::SCHEDULE_TOPIC.to_owned(), self.config.delay_levels.len() as i32, perm::READ | perm::WRITE),
+            (name::SCHEDULE_TOPIC.to_owned(), self.config().delay_levels.len() as i32, perm::READ | perm::WRITE),
             (format!("{cluster}_REPLY_TOPIC"), 1, perm::READ | perm::WRITE),
         ];
         for (topic, queues, perm) in topics {
@@ -234,7 +235,7 @@ impl Broker {
 
     /// Forgets clients that were silent for too long.
     pub fn expire_sessions(&self) -> Vec<Members> {
-        self.sessions.expire(self.now_ms() - self.config.session_timeout.as_millis() as i64)
+        self.sessions.expire(self.now_ms() - self.config().session_timeout.as_millis() as i64)
     }
 
     /// Deletes a topic with its queues and offsets. Returns whether there was one.
@@ -266,16 +267,23 @@ impl Broker {
 
     /// Whether a topic belongs to the system, this broker's own topics included.
     pub fn is_system_topic(&self, topic: &str) -> bool {
-        let Config { cluster_name, broker_name, .. } = &self.config;
+        let config = self.config();
+        let Config { cluster_name, broker_name, .. } = &**config;
         name::is_system_topic(topic)
             || topic == cluster_name
             || topic == broker_name
             || topic.strip_suffix("_REPLY_TOPIC") == Some(cluster_name)
     }
 
-    /// Settings.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// Settings as they are now.
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Takes other settings. Names, the directory and the delay levels stay as they were at the start.
+    pub fn reconfigure(&self, config: Config) {
+        self.groups.set_auto_create(config.auto_create_group);
+        self.config.store(Arc::new(config));
     }
 
     /// Topics.
@@ -313,11 +321,6 @@ impl Broker {
         &self.store
     }
 
-    /// Where the store and the tables live.
-    pub fn config_dir(&self) -> &PathBuf {
-        &self.config.config_dir
-    }
-
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.clock.now_ms()
@@ -334,7 +337,8 @@ impl Broker {
     }
 
     pub(crate) fn broker_forbids(&self, what: &str) -> Error {
-        let Config { broker_name, permission, .. } = &self.config;
+        let config = self.config();
+        let Config { broker_name, permission, .. } = &**config;
         let shown = perm::text(*permission);
         Error::forbidden(
             Forbidden::Broker,

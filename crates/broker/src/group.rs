@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -18,7 +19,7 @@ pub struct Groups {
     forbidden: Mutex<BTreeMap<String, BTreeMap<String, i32>>>,
     version: Mutex<DataVersion>,
     journal: Arc<Journal>,
-    auto_create: bool,
+    auto_create: AtomicBool,
 }
 
 impl Groups {
@@ -28,7 +29,7 @@ impl Groups {
             forbidden: Mutex::default(),
             version: Mutex::default(),
             journal,
-            auto_create,
+            auto_create: auto_create.into(),
         }
     }
 
@@ -44,11 +45,15 @@ impl Groups {
         if let Some(config) = self.get(group) {
             return Ok(config);
         }
-        if !self.auto_create && !name::is_system_group(group) {
+        if !self.auto_create.load(Ordering::Relaxed) && !name::is_system_group(group) {
             return Err(Error::UnknownGroup(group.to_owned()));
         }
         self.put(GroupConfig { group_name: group.to_owned(), ..GroupConfig::default() })?;
         self.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))
+    }
+
+    pub(crate) fn set_auto_create(&self, auto_create: bool) {
+        self.auto_create.store(auto_create, Ordering::Relaxed);
     }
 
     /// Makes a group or changes it.

@@ -31,7 +31,7 @@ pub use error::{Error, Forbidden};
 pub use group::Groups;
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
-pub use pull::{Pull, PullRequest, PullStatus, Pulled};
+pub use pull::{FilterText, Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};

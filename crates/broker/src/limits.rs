@@ -22,3 +22,6 @@ pub(crate) const TOPIC_QUEUES_MAX: i32 = 65_536;
 
 /// Delayed messages handed over between two saves of how far a level is: what a crash may deliver twice.
 pub(crate) const SCHEDULE_BATCH: usize = 32;
+
+/// Names of changed topics that are remembered for name servers; one that is further behind hears everything.
+pub(crate) const CHANGES_KEPT: usize = 16 * 1024;

@@ -102,7 +102,7 @@ impl Broker {
     /// See [`Error`].
     pub fn begin_pull(self: &Arc<Self>, request: &PullRequest<'_>) -> Result<Pull, Error> {
         self.check_running()?;
-        if !perm::is_readable(self.config.permission) {
+        if !perm::is_readable(self.config().permission) {
             return Err(self.broker_forbids("reads"));
         }
         let group = self.groups.require(request.group)?;
@@ -129,7 +129,7 @@ impl Broker {
         if let Some(offset) = request.commit {
             self.offsets.commit(request.topic, request.group, request.queue_id, offset);
         }
-        let suspend = request.suspend.map(|wait| match self.config.long_polling {
+        let suspend = request.suspend.map(|wait| match self.config().long_polling {
             true => wait.min(Duration::from_millis(SUSPEND_MS_MAX as u64)),
             false => Duration::from_secs(1),
         });

@@ -133,7 +133,7 @@ impl Broker {
 
     /// A queue of this broker as the protocol names it.
     pub fn message_queue(&self, topic: &str, queue_id: i32) -> MessageQueue {
-        MessageQueue { broker_name: self.config.broker_name.clone(), queue_id, topic: topic.to_owned() }
+        MessageQueue { broker_name: self.config().broker_name.clone(), queue_id, topic: topic.to_owned() }
     }
 }
 

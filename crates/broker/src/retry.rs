@@ -35,7 +35,7 @@ impl Broker {
     pub async fn send_back(&self, back: &SendBack) -> Result<Option<Appended>, Error> {
         self.check_running()?;
         let group = self.groups.get(&back.group).ok_or_else(|| Error::UnknownGroup(back.group.clone()))?;
-        if !perm::is_writeable(self.config.permission) {
+        if !perm::is_writeable(self.config().permission) {
             return Err(self.broker_forbids("writes"));
         }
         if group.retry_queue_nums <= 0 {

@@ -44,7 +44,7 @@ impl Cursors {
 impl Broker {
     /// The queue of a delay level and the level itself, capped to the last one; `None` without a delay.
     pub(crate) fn schedule_queue(&self, level: i32) -> Option<(Arc<Queue>, i32)> {
-        let level = level.min(self.config.delay_levels.len() as i32);
+        let level = level.min(self.config().delay_levels.len() as i32);
         (level > 0).then(|| (self.store.queue(name::SCHEDULE_TOPIC, level as u32 - 1), level))
     }
 
@@ -87,7 +87,7 @@ impl Broker {
 
     /// When a message is due. A clock that was set back must not make it wait longer than its level.
     fn due_ms(&self, level: i32, entry: &Entry) -> i64 {
-        let longest = self.config.delay_levels[level as usize - 1].as_millis() as i64;
+        let longest = self.config().delay_levels[level as usize - 1].as_millis() as i64;
         let now = self.now_ms();
         if entry.tag_code > now + longest { now } else { entry.tag_code }
     }

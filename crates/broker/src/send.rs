@@ -188,7 +188,7 @@ impl Broker {
             if name::is_closed_to_producers(message.topic) {
                 return Err(Error::ClosedTopic(message.topic.to_owned()));
             }
-            if topic.config().order && !protocol::perm::is_writeable(self.config.permission) {
+            if topic.config().order && !protocol::perm::is_writeable(self.config().permission) {
                 return Err(self.broker_forbids("writes"));
             }
             return Ok(topic);
@@ -200,7 +200,7 @@ impl Broker {
         if message.topic.starts_with(name::RETRY_PREFIX) {
             return self.topics.get_or_create(message.topic, 1);
         }
-        if message.template == name::AUTO_CREATE_TOPIC && !self.config.auto_create_topic {
+        if message.template == name::AUTO_CREATE_TOPIC && !self.config().auto_create_topic {
             return Err(Error::UnknownTopic(message.topic.to_owned()));
         }
         self.topics.create_by_template(message.topic, message.template, message.template_queues, message.unit)
@@ -224,7 +224,7 @@ impl Broker {
     }
 
     fn check_body(&self, body: &[u8]) -> Result<(), Error> {
-        let max = self.config.message_bytes_max;
+        let max = self.config().message_bytes_max;
         if body.len() > max {
             return Err(Error::MessageIllegal(format!(
                 "the message is illegal, maybe msg body or properties length not matched. msg body length limit {max}B, \

@@ -1,18 +1,18 @@
 //! Topics: their settings, and the queues behind them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use protocol::body::{DataVersion, TopicConfig, TopicTable};
 use protocol::{name, perm, sysflag};
 use store::{Queue, Store};
+use tokio::sync::watch;
 
 use crate::Error;
 use crate::attribute;
-use crate::limits::TOPIC_QUEUES_MAX;
+use crate::limits::{CHANGES_KEPT, TOPIC_QUEUES_MAX};
 use crate::state::{Change, Journal};
 
 /// A topic as requests see it: settings that do not change, and its queues. A change of settings makes a new one.
@@ -36,7 +36,7 @@ impl Topic {
 
     /// Name.
     pub fn name(&self) -> &str {
-        &self.config.topic_name
+        &self.config().topic_name
     }
 
     /// The store's queue, `None` when the topic has no queue of this number.
@@ -51,9 +51,10 @@ pub struct Topics {
     table: papaya::HashMap<String, Arc<Topic>, RandomState>,
     version: Mutex<DataVersion>,
     journal: Arc<Journal>,
-    /// Names with settings that name servers may not know yet; a name is kept also after its deletion.
-    changed: tokio::sync::watch::Sender<u64>,
-    unregistered: Mutex<BTreeMap<String, u64>>,
+    /// How many changes there were.
+    changes: watch::Sender<u64>,
+    /// Names of the newest changes, oldest first.
+    changed: Mutex<VecDeque<String>>,
 }
 
 impl Topics {
@@ -62,8 +63,8 @@ impl Topics {
             table: papaya::HashMap::default(),
             version: Mutex::default(),
             journal,
-            changed: tokio::sync::watch::Sender::new(0),
-            unregistered: Mutex::default(),
+            changes: watch::Sender::new(0),
+            changed: Mutex::default(),
         }
     }
 
@@ -117,8 +118,9 @@ impl Topics {
             return Ok(false);
         }
         self.journal.append(&Change::Topic(config.clone()))?;
-        self.changed(&mut version, &config.topic_name);
+        let name = config.topic_name.clone();
         self.insert(config);
+        self.changed(&mut version, name);
         Ok(true)
     }
 
@@ -137,8 +139,8 @@ impl Topics {
             return Ok(false);
         }
         self.journal.append(&Change::TopicDeleted(name.to_owned()))?;
-        self.changed(&mut version, name);
         self.table.pin().remove(name);
+        self.changed(&mut version, name.to_owned());
         Ok(true)
     }
 
@@ -173,23 +175,30 @@ impl Topics {
         self.require(name)
     }
 
-    /// Watches for changes that name servers should hear of. The value is a number to compare, nothing more.
-    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Counts changes, for those who tell name servers of them.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
-    /// Takes the names that changed since the last call: settings, or `None` for those deleted.
-    pub fn take_changed(&self) -> Vec<(String, Option<TopicConfig>)> {
-        let names = std::mem::take(&mut *self.unregistered.lock());
-        names.into_keys().map(|name| (name.clone(), self.get(&name).map(|topic| topic.config.clone()))).collect()
+    /// Names of the topics that changed after the first `seen` changes, those deleted included; `None` when that is
+    /// too long ago to know.
+    pub fn changed_since(&self, seen: u64) -> Option<BTreeSet<String>> {
+        let changed = self.changed.lock();
+        let behind = usize::try_from(self.changes.borrow().checked_sub(seen)?).ok()?;
+        let first = changed.len().checked_sub(behind)?;
+        Some(changed.iter().skip(first).cloned().collect())
     }
 
-    fn changed(&self, version: &mut DataVersion, name: &str) {
+    /// Called when the table holds the change.
+    fn changed(&self, version: &mut DataVersion, name: String) {
         version.counter += 1;
         version.timestamp = self.journal.now_ms();
-        let counter = version.counter as u64;
-        self.unregistered.lock().insert(name.to_owned(), counter);
-        self.changed.send_modify(|changes| *changes += 1);
+        let mut changed = self.changed.lock();
+        if changed.len() == CHANGES_KEPT {
+            changed.pop_front();
+        }
+        changed.push_back(name);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     fn insert(&self, config: TopicConfig) {

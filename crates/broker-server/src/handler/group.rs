@@ -1,0 +1,68 @@
+//! Settings of consumer groups, and what they consume.
+
+use protocol::body::{GroupConfig, GroupConfigList, GroupList, QuerySubscriptionReply, TopicList};
+use protocol::request::{DeleteGroupHeader, GroupHeader, GroupTopicHeader, TopicHeader, TotalGroupsReply};
+use protocol::{Fields, code, json};
+use remoting::Response;
+
+use super::topic::registered_and_safe;
+use crate::code::{Outcome, Refusal};
+use crate::table::Call;
+
+pub(crate) async fn create(call: Call) -> Outcome {
+    let config: GroupConfig = json::parse(&call.frame.body)?;
+    call.broker().groups().put(config)?;
+    registered_and_safe(&call).await?;
+    Ok(Response::ok())
+}
+
+pub(crate) async fn create_list(call: Call) -> Outcome {
+    let list: GroupConfigList = json::parse(&call.frame.body)?;
+    for config in list.group_config_list {
+        call.broker().groups().put(config)?;
+    }
+    registered_and_safe(&call).await?;
+    Ok(Response::ok())
+}
+
+pub(crate) async fn delete(call: Call) -> Outcome {
+    let header: DeleteGroupHeader<'_> = call.frame.header()?;
+    call.broker().delete_group(header.group_name, header.clean_offset)?;
+    registered_and_safe(&call).await?;
+    Ok(Response::ok())
+}
+
+pub(crate) fn all(call: &Call) -> Outcome {
+    let table = call.broker().groups().to_table();
+    let fields = Fields::of(&TotalGroupsReply { total_group_num: table.subscription_group_table.len() as i32 });
+    Ok(Response { fields, ..Response::ok().with_body(json::to_vec(&table)) })
+}
+
+pub(crate) fn get(call: &Call) -> Outcome {
+    let header: GroupHeader<'_> = call.frame.header()?;
+    let group = call.broker().groups().get(header.group).ok_or_else(|| {
+        let remark = format!("No group in this broker. group: {}", header.group);
+        Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
+    })?;
+    Ok(Response::ok().with_body(json::to_vec(&*group)))
+}
+
+pub(crate) fn of_topic(call: &Call) -> Outcome {
+    let header: TopicHeader<'_> = call.frame.header()?;
+    let group_list = call.broker().groups_of_topic(header.topic);
+    Ok(Response::ok().with_body(json::to_vec(&GroupList { group_list })))
+}
+
+pub(crate) fn topics(call: &Call) -> Outcome {
+    let header: GroupHeader<'_> = call.frame.header()?;
+    let topic_list = call.broker().topics_of_group(header.group);
+    Ok(Response::ok().with_body(json::to_vec(&TopicList { broker_addr: None, topic_list })))
+}
+
+pub(crate) fn subscription(call: &Call) -> Outcome {
+    let header: GroupTopicHeader<'_> = call.frame.header()?;
+    let subscription_data = call.broker().sessions().subscription(header.group, header.topic).flatten();
+    let reply =
+        QuerySubscriptionReply { group: header.group.to_owned(), subscription_data, topic: header.topic.to_owned() };
+    Ok(Response::ok().with_body(json::to_vec(&reply)))
+}

@@ -1,0 +1,101 @@
+//! Questions of admin tools that only a client can answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::ConsumerSession;
+use protocol::json::Keyed;
+use protocol::request::{
+    ConsumeMessageDirectlyHeader, GetConsumerRunningInfoHeader, GetConsumerStatusFromClient, GetConsumerStatusHeader,
+    Request,
+};
+use protocol::{Frame, code, id};
+use remoting::{CallError, Peer, Response};
+
+use crate::code::{Outcome, Refusal};
+use crate::table::Call;
+
+/// How long a client may take. Source: `Broker2Client.callClient`.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) async fn running_info(call: Call) -> Outcome {
+    let header: GetConsumerRunningInfoHeader<'_> = call.frame.header()?;
+    let peer = find(&call, header.consumer_group, Some(header.client_id))?;
+    relay(&peer, Frame::request(call.frame.code, &header)).await
+}
+
+pub(crate) async fn consume_directly(call: Call) -> Outcome {
+    let mut header: ConsumeMessageDirectlyHeader<'_> = call.frame.header()?;
+    let peer = find(&call, header.consumer_group, header.client_id)?;
+    let wrong = || Refusal::new(code::SYSTEM_ERROR, "msgId is not the offset message id of a stored message");
+    let (_, offset) = header.msg_id.and_then(id::parse_offset_id).ok_or_else(wrong)?;
+    let record = call.broker().view(offset as i64).await?;
+    let config = call.broker().config();
+    header.broker_name = Some(&config.broker_name);
+    let frame = Frame::request(call.frame.code, &header).with_body(record);
+    drop(config);
+    relay(&peer, frame).await
+}
+
+/// Offsets as the clients of a group see them.
+pub(crate) async fn consumer_status(call: Call) -> Outcome {
+    let header: GetConsumerStatusHeader<'_> = call.frame.header()?;
+    let wanted = header.client_addr.filter(|address| !address.is_empty());
+    let consumers = call.broker().sessions().consumers(header.group);
+    let asked =
+        consumers.into_iter().filter(|consumer| wanted.is_none_or(|wanted| consumer.shown.client_addr == wanted));
+    let mut by_client = Keyed::default();
+    for consumer in asked {
+        let Some(peer) = call.context.connections.get(consumer.connection) else { continue };
+        let answer = peer.call(Frame::request(GetConsumerStatusFromClient::CODE, &header), CLIENT_TIMEOUT).await;
+        if let Some(table) = answer.ok().and_then(|answer| message_queue_table(&answer.body)) {
+            by_client.raw_entry(&consumer.shown.client_id, &table);
+        }
+    }
+    let body = format!("{{\"consumerTable\":{},\"messageQueueTable\":{{}}}}", by_client.finish());
+    Ok(Response::ok().with_body(body))
+}
+
+/// The offsets in the body of a client's answer, as the text they are: its keys are objects.
+fn message_queue_table(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        message_queue_table: std::collections::BTreeMap<String, i64>,
+    }
+    let status: Status = protocol::json::parse(body).ok()?;
+    let mut table = Keyed::default();
+    for (queue, offset) in status.message_queue_table {
+        let queue: protocol::body::MessageQueue = protocol::json::parse(queue.as_bytes()).ok()?;
+        table.entry(&queue, &offset);
+    }
+    Some(table.finish())
+}
+
+fn find(call: &Call, group: &str, client_id: Option<&str>) -> Result<Arc<Peer>, Refusal> {
+    let offline = || {
+        let client = client_id.unwrap_or("any");
+        Refusal::new(code::SYSTEM_ERROR, format!("The Consumer <{group}> <{client}> not online"))
+    };
+    let wanted =
+        |consumer: &ConsumerSession| client_id.is_none_or(|id| id.is_empty() || consumer.shown.client_id == id);
+    let consumers = call.broker().sessions().consumers(group);
+    let consumer = consumers.into_iter().find(wanted).ok_or_else(offline)?;
+    call.context.connections.get(consumer.connection).ok_or_else(offline)
+}
+
+async fn relay(peer: &Peer, frame: Frame) -> Outcome {
+    let answer = peer.call(frame, CLIENT_TIMEOUT).await.map_err(|error| {
+        let code = match error {
+            CallError::Timeout { .. } => code::CONSUME_MSG_TIMEOUT,
+            _ => code::SYSTEM_ERROR,
+        };
+        Refusal::new(code, error.to_string())
+    })?;
+    Ok(Response {
+        code: code::Code(answer.code),
+        remark: answer.remark,
+        fields: answer.fields,
+        body: vec![answer.body],
+    })
+}

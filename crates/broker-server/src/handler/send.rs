@@ -1,0 +1,102 @@
+//! Sending, and giving messages back.
+
+use std::net::SocketAddr;
+
+use broker::{NewMessage, Receipt, SendBack};
+use protocol::header::{FieldWriter, Header};
+use protocol::id;
+use protocol::name::AUTO_CREATE_TOPIC;
+use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
+use protocol::request::{
+    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
+};
+use remoting::{Answer, Response};
+use tokio::time::Instant;
+
+use crate::code::{Outcome, Refusal};
+use crate::service::{Context, ParkedAnswer, ParkedSend};
+use crate::table::Call;
+
+pub(crate) fn send(call: &Call) -> Answer<ParkedSend> {
+    match try_send(call) {
+        Ok(parked) => Answer::Parked(parked),
+        Err(Refusal(response)) => response.into(),
+    }
+}
+
+fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
+    let frame = &call.frame;
+    let header: SendMessageHeader<'_> = if frame.code == SendMessage::CODE {
+        frame.header()?
+    } else {
+        frame.header::<SendMessageV2Header<'_>>()?.into()
+    };
+    let store_host = call.context.store_host(&call.peer);
+    let message = NewMessage {
+        topic: header.topic,
+        template: header.default_topic.unwrap_or(AUTO_CREATE_TOPIC),
+        template_queues: header.default_topic_queue_nums.unwrap_or(4),
+        queue_id: header.queue_id,
+        flag: header.flag.unwrap_or(0),
+        sys_flag: header.sys_flag.unwrap_or(0),
+        born_timestamp: header.born_timestamp.unwrap_or_else(|| call.broker().now_ms()),
+        born_host: canonical(call.peer.remote()),
+        store_host,
+        reconsume_times: header.reconsume_times.unwrap_or(0),
+        max_reconsume_times: header.max_reconsume_times.filter(|_| frame.version >= VERSION_MAX_RECONSUME_TIMES),
+        unit: header.unit_mode,
+        properties: header.properties.unwrap_or_default(),
+        batch: header.batch,
+        body: &frame.body,
+    };
+    let receipt = call.broker().send(&message)?;
+    Ok(ParkedSend {
+        end: receipt.appended.end,
+        deadline: Instant::now() + call.context.flush_timeout(),
+        answer: ParkedAnswer::Receipt { receipt, store_host },
+    })
+}
+
+/// Writes the header of a receipt.
+pub(crate) fn write_receipt(
+    context: &Context,
+    receipt: &Receipt,
+    store_host: SocketAddr,
+    reply: impl FnOnce(&dyn Fn(&mut FieldWriter<'_>)),
+) {
+    let ids = receipt.appended.log_offsets.iter().map(|offset| id::offset_id(store_host, offset.0));
+    let msg_id = ids.collect::<Vec<_>>().join(",");
+    let config = context.broker.config();
+    let header = SendMessageReply {
+        msg_id: &msg_id,
+        queue_id: receipt.queue_id,
+        queue_offset: receipt.appended.queue_offset.0 as i64,
+        transaction_id: receipt.unique_key.as_deref(),
+        msg_region: Some(&config.region),
+        trace_on: Some(if config.trace_on { "true" } else { "false" }),
+    };
+    reply(&|out| header.encode(out));
+}
+
+pub(crate) async fn send_back(call: Call) -> Outcome {
+    let header: ConsumerSendBackHeader<'_> = call.frame.header()?;
+    let back = SendBack {
+        group: header.group.to_owned(),
+        offset: header.offset,
+        delay_level: header.delay_level,
+        max_reconsume_times: header.max_reconsume_times.filter(|_| call.frame.version >= VERSION_MAX_RECONSUME_TIMES),
+        unit: header.unit_mode,
+        store_host: call.context.store_host(&call.peer),
+    };
+    let stored = call.broker().send_back(&back).await?;
+    if let Some(appended) = stored {
+        // The consumer commits its offset past this message once it hears of success: the copy must be safe by then.
+        call.broker().store().acknowledged().wait(appended.end).await?;
+    }
+    Ok(Response::ok())
+}
+
+/// IPv4 clients of a socket that listens on both families, as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

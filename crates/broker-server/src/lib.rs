@@ -1,0 +1,16 @@
+//! A broker node on remoting: it turns frames into the verbs of [`broker`] and back, and keeps name servers informed.
+
+mod node; // start here
+mod settings;
+
+mod code;
+mod handler;
+mod service;
+mod table;
+
+mod connections;
+mod registrar;
+
+pub use self::settings::{BrokerRole, FlushDiskType, Settings};
+pub use node::{Node, StartError};
+pub use registrar::{Registration, Registry, RegistryError, Remote};

@@ -1,0 +1,166 @@
+//! A running broker node: ports, registration, housekeeping, and an orderly end.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Recovery};
+use parking_lot::RwLock;
+use remoting::{Listener, bind};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::connections::Connections;
+use crate::registrar::{Registered, Registrar, Registration, Registry};
+use crate::service::{Context, Port};
+use crate::settings::Settings;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken, or an address is not ours.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// The store or the settings tables.
+    #[error("open {dir}: {source}")]
+    Open {
+        /// Directory of the store.
+        dir: String,
+        /// What is wrong.
+        source: broker::Error,
+    },
+    /// `brokerIP1` is not an address of anything.
+    #[error("brokerIP1 is {host:?}, which is neither an IP address nor a known host name: {reason}")]
+    Advertise {
+        /// As configured.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    broker: Arc<Broker>,
+    recovery: Recovery,
+    address: SocketAddr,
+    fast_address: SocketAddr,
+    stop: CancellationToken,
+    /// Stopped after the listeners: name servers are left first, by their own token.
+    leave: CancellationToken,
+    registrars: JoinSet<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Node {
+    /// Opens the store, listens and registers with the name servers given here.
+    ///
+    /// # Errors
+    /// Nothing is left running.
+    pub async fn start<R: Registry>(settings: Settings, registries: Vec<R>) -> Result<Node, StartError> {
+        let advertised = resolve(settings.broker_ip1.as_deref()).await?;
+        let socket = bind(SocketAddr::new(settings.bind_address, settings.listen_port))?;
+        let address = socket.local_addr()?;
+        let fast_socket = bind(SocketAddr::new(settings.bind_address, settings.fast_port()))?;
+        let fast_address = fast_socket.local_addr()?;
+
+        let (config, options) = (settings.broker_config(), settings.store_options());
+        let dir = settings.store_dir.display().to_string();
+        let opened = tokio::task::spawn_blocking(move || Broker::open(config, options)).await;
+        let opened = opened.map_err(io::Error::other)?;
+        let (broker, recovery) = opened.map_err(|source| StartError::Open { dir, source })?;
+        broker.start();
+
+        let about = Registration {
+            broker_name: settings.broker_name.clone(),
+            cluster_name: settings.cluster_name.clone(),
+            broker_id: settings.broker_id,
+            host: settings.broker_ip1.clone(),
+            port: address.port(),
+            version: broker.topics().version(),
+            topics: Default::default(),
+            deleted: Vec::new(),
+        };
+        let leave = CancellationToken::new();
+        let mut registrars = JoinSet::new();
+        let mut done = Vec::new();
+        for registry in registries {
+            let heard = watch::Sender::new(None);
+            done.push(heard.subscribe());
+            let (broker, about, period) = (broker.clone(), about.clone(), settings.register_period);
+            let changes = broker.topics().changes();
+            let registrar = Registrar { registry, broker, about, period, done: heard };
+            registrars.spawn(registrar.run(changes, leave.clone()));
+        }
+        let context = Arc::new(Context {
+            registered: Registered::new(broker.topics().changes(), done),
+            connections: Connections::default(),
+            advertised,
+            port: address.port(),
+            started_ms: broker.now_ms(),
+            settings: RwLock::new(settings),
+            broker: broker.clone(),
+        });
+
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for (socket, fast) in [(socket, false), (fast_socket, true)] {
+            let port = Port { context: context.clone(), fast };
+            tasks.spawn(Listener::new(socket, Arc::new(port)).run(stop.clone()));
+        }
+        let (stopped, housekeeping) = (stop.clone(), forget_silent_clients(context.clone()));
+        tasks.spawn(async move { drop(stopped.run_until_cancelled(housekeeping).await) });
+        context.registered.clone().wait().await;
+        Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients of the VIP channel connect.
+    pub fn fast_address(&self) -> SocketAddr {
+        self.fast_address
+    }
+
+    /// What opening the store found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The broker behind the ports.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Leaves the name servers, answers what is owed, saves everything.
+    pub async fn stop(mut self) {
+        self.leave.cancel();
+        while self.registrars.join_next().await.is_some() {}
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.broker.stop().await;
+    }
+}
+
+/// Time between two looks for silent clients. Source: `ClientHousekeepingService`.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+
+async fn forget_silent_clients(context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        let changed = context.broker.expire_sessions();
+        context.connections.notify(&context.broker, &changed);
+    }
+}
+
+async fn resolve(host: Option<&str>) -> Result<Option<IpAddr>, StartError> {
+    let Some(host) = host else { return Ok(None) };
+    let failed = |reason: String| StartError::Advertise { host: host.to_owned(), reason };
+    let mut addresses = tokio::net::lookup_host((host, 0)).await.map_err(|error| failed(error.to_string()))?;
+    let address = addresses.next().ok_or_else(|| failed("it has no address".into()))?;
+    Ok(Some(address.ip()))
+}

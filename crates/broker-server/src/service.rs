@@ -1,0 +1,103 @@
+//! The broker as a service of remoting.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, LogOffset, Receipt};
+use parking_lot::RwLock;
+use protocol::{Frame, code};
+use remoting::{Answer, Outbox, Peer, ReplyTo, Service};
+use tokio::time::Instant;
+
+use crate::connections::{Connections, id_of};
+use crate::registrar::Registered;
+use crate::settings::Settings;
+use crate::{handler, table};
+
+/// What all handlers share.
+pub(crate) struct Context {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) settings: RwLock<Settings>,
+    pub(crate) connections: Connections,
+    pub(crate) registered: Registered,
+    /// Host of `brokerIP1`, resolved.
+    pub(crate) advertised: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) started_ms: i64,
+}
+
+impl Context {
+    /// Where this broker is, as a client sees it: written into its messages, so that it can ask for one later.
+    pub(crate) fn store_host(&self, peer: &Peer) -> SocketAddr {
+        SocketAddr::new(self.advertised.unwrap_or_else(|| peer.local().ip().to_canonical()), self.port)
+    }
+
+    pub(crate) fn flush_timeout(&self) -> Duration {
+        self.settings.read().sync_flush_timeout
+    }
+}
+
+/// One of the broker's ports.
+pub(crate) struct Port {
+    pub(crate) context: Arc<Context>,
+    /// The VIP port serves everything but pulls.
+    pub(crate) fast: bool,
+}
+
+/// A stored message whose producer hears of it when it is safe.
+pub(crate) struct ParkedSend {
+    pub(crate) end: LogOffset,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: ParkedAnswer,
+}
+
+pub(crate) enum ParkedAnswer {
+    Receipt { receipt: Receipt, store_host: SocketAddr },
+    Plain,
+}
+
+impl Service for Port {
+    type Parked = ParkedSend;
+
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<ParkedSend> {
+        table::answer(&self.context, self.fast, peer, request)
+    }
+
+    fn is_ready(&self, parked: &ParkedSend) -> bool {
+        let store = self.context.broker.store();
+        store.acknowledged().reached(parked.end) || store.failure().is_some() || Instant::now() >= parked.deadline
+    }
+
+    async fn ready(&self, parked: &ParkedSend) {
+        let mark = self.context.broker.store().acknowledged();
+        let _ = tokio::time::timeout_at(parked.deadline, mark.wait(parked.end)).await;
+    }
+
+    fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
+        let store = self.context.broker.store();
+        let (code, remark) = if store.acknowledged().reached(parked.end) {
+            (code::SUCCESS, None)
+        } else if let Some(failure) = store.failure() {
+            // The record may or may not survive; only success may be claimed with a receipt.
+            let remark = failure.to_string();
+            return out.reply(to, crate::code::store_code(&failure), Some(&remark), |_| {});
+        } else {
+            (code::FLUSH_DISK_TIMEOUT, None)
+        };
+        match parked.answer {
+            ParkedAnswer::Receipt { receipt, store_host } => {
+                handler::send::write_receipt(&self.context, &receipt, store_host, |write| {
+                    out.reply(to, code, remark, write);
+                });
+            }
+            ParkedAnswer::Plain => out.reply(to, code, remark, |_| {}),
+        }
+    }
+
+    fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {
+        self.context.connections.remove(peer);
+        let changed = self.context.broker.sessions().disconnected(id_of(peer));
+        self.context.connections.notify(&self.context.broker, &changed);
+    }
+}

@@ -1,0 +1,188 @@
+//! What an operator can tell a broker, under RocketMQ's keys.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use broker::Config;
+use settings::{Between, Bytes, HostPort, Hours, Millis, choices, settings};
+
+choices! {
+    /// When a message counts as stored.
+    pub enum FlushDiskType {
+        /// When it is on the disk.
+        Sync = "SYNC_FLUSH",
+        /// When the operating system has it; a power failure may lose the last moments.
+        Async = "ASYNC_FLUSH",
+    }
+}
+
+choices! {
+    /// What a broker is in its replica group.
+    pub enum BrokerRole {
+        /// A master that waits for its replicas; without replicas the same as the other.
+        SyncMaster = "SYNC_MASTER",
+        /// A master that does not wait.
+        AsyncMaster = "ASYNC_MASTER",
+    }
+}
+
+settings! {
+    /// Settings of a broker, its store and its listener.
+    pub struct Settings {
+        /// Name of the broker. A master and its replicas share it.
+        pub broker_name: String = "brokerName", "broker-a".into(), Restart;
+        /// Cluster the broker belongs to.
+        pub cluster_name: String = "brokerClusterName", "DefaultCluster".into(), Restart;
+        /// Number of the broker in its group: 0 is the master, and replicas are not supported yet.
+        pub broker_id: i64 as Between<0, 0> = "brokerId", 0, Restart;
+        /// Role of the broker. Replicas are not supported yet, so both values mean the same.
+        pub broker_role: BrokerRole = "brokerRole", BrokerRole::AsyncMaster, Restart;
+        /// Name servers to register with, separated by semicolons.
+        pub namesrv_addr: Vec<HostPort> = "namesrvAddr", Vec::new(), Restart;
+        /// Address that clients are told to connect to. Without it `rocketmq server` tells each client the address
+        /// under which that client reached it, and `rocketmq broker` tells its own first address.
+        pub broker_ip1: Option<String> = "brokerIP1", None, Restart;
+        /// Address to listen on.
+        pub bind_address: IpAddr = "bindAddress", IpAddr::V4(Ipv4Addr::UNSPECIFIED), Restart;
+        /// Port to listen on; 0 lets the system choose.
+        pub listen_port: u16 = "listenPort", 10911, Restart;
+        /// Port for clients that use the VIP channel. RocketMQ has no key for it: its clients always use the port two
+        /// below `listenPort`, which is the default here; 0 lets the system choose.
+        pub fast_listen_port: Option<u16> = "fastListenPort", None, Restart;
+        /// What all topics together allow: 6 both ways, 4 reading, 2 writing.
+        pub broker_permission: i32 as Between<0, 7> = "brokerPermission", 6, Live;
+        /// Make a topic when somebody sends to it for the first time.
+        pub auto_create_topic: bool = "autoCreateTopicEnable", true, Live;
+        /// Make a consumer group when it appears for the first time.
+        pub auto_create_group: bool = "autoCreateSubscriptionGroup", true, Live;
+        /// Most queues of a topic made that way; clients ask for 4.
+        pub default_topic_queues: i32 as Between<1, 1024> = "defaultTopicQueueNums", 8, Restart;
+        /// Largest body of a message.
+        pub message_bytes_max: usize as Bytes<1, 15728640> = "maxMessageSize", 4 << 20, Live;
+        /// The delay levels, in s, m, h or d.
+        pub delay_levels: DelayLevels = "messageDelayLevel", DelayLevels::default(), Restart;
+        /// Region named in every message.
+        pub region: String = "regionId", "DefaultRegion".into(), Restart;
+        /// Whether clients may trace.
+        pub trace_on: bool = "traceOn", true, Restart;
+        /// Whether a pull may wait for messages.
+        pub long_polling: bool = "longPollingEnable", true, Live;
+        /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
+        pub server_side_reset: bool = "useServerSideResetOffset", true, Live;
+        /// Time between two registrations with the name servers.
+        pub register_period: Duration as Millis<10000, 60000> = "registerNameServerPeriod", Duration::from_secs(30), Restart;
+        /// Silence after which a client is forgotten.
+        pub channel_expired: Duration as Millis<1000> = "channelExpiredTimeout", Duration::from_secs(120), Live;
+
+        /// Directory of everything that is stored.
+        pub store_dir: PathBuf = "storePathRootDir", PathBuf::from("store"), Restart;
+        /// When a message counts as stored. RocketMQ's default is the weaker ASYNC_FLUSH.
+        pub flush_disk_type: FlushDiskType = "flushDiskType", FlushDiskType::Sync, Restart;
+        /// Longest time between two flushes with ASYNC_FLUSH.
+        pub flush_interval: Duration as Millis<1, 60000> = "flushIntervalCommitLog", Duration::from_millis(500), Restart;
+        /// Longest wait for a flush before a producer is told that it took too long.
+        pub sync_flush_timeout: Duration as Millis<1, 600000> = "syncFlushTimeout", Duration::from_secs(5), Live;
+        /// Size of a file of the commit log.
+        pub segment_bytes: u64 as Bytes<65536, 4294967296> = "mappedFileSizeCommitLog", 1 << 30, Restart;
+        /// Age from which messages are deleted.
+        pub retention: Duration as Hours<1> = "fileReservedTime", Duration::from_secs(72 * 3600), Restart;
+        /// Bytes of commit log beyond which the oldest messages are deleted; none by default. Our own key.
+        pub retention_bytes: Option<u64> = "commitLogBytesMax", None, Restart;
+        /// Hour of the day, local time, at which old messages are deleted.
+        pub delete_when: Option<u8> = "deleteWhen", Some(4), Restart;
+        /// Percentage of the disk in use above which expired messages are deleted at any hour.
+        pub disk_max_used: u8 as Between<10, 95> = "diskMaxUsedSpaceRatio", 75, Restart;
+        /// Percentage above which the oldest messages are deleted although they have not expired.
+        pub disk_clean_forcibly: u8 as Between<30, 95> = "diskSpaceCleanForciblyRatio", 85, Restart;
+        /// Percentage above which no message is accepted.
+        pub disk_warning: u8 as Between<35, 99> = "diskSpaceWarningLevelRatio", 90, Restart;
+    }
+}
+
+/// Delays of the levels, the first level being 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelayLevels(pub Vec<Duration>);
+
+impl Default for DelayLevels {
+    fn default() -> Self {
+        DelayLevels(store::Options::default().delay_levels)
+    }
+}
+
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
+
+impl settings::Setting for DelayLevels {
+    fn parse(text: &str) -> Result<Self, String> {
+        let level = |word: &str| {
+            let (_, seconds) = UNITS.iter().find(|(unit, _)| word.ends_with(*unit))?;
+            let number: u64 = word[..word.len() - 1].parse().ok()?;
+            Some(Duration::from_secs(number.checked_mul(*seconds)?))
+        };
+        let levels: Option<Vec<_>> = text.split_whitespace().map(level).collect();
+        match levels {
+            Some(levels) if !levels.is_empty() => Ok(DelayLevels(levels)),
+            _ => Err("it must be delays such as 1s 5m 2h, separated by spaces".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        let word = |delay: &Duration| {
+            let seconds = delay.as_secs();
+            let (unit, size) = UNITS.iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(&('s', 1));
+            format!("{}{unit}", seconds / size)
+        };
+        self.0.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Settings {
+    /// Port of the VIP channel.
+    pub(crate) fn fast_port(&self) -> u16 {
+        self.fast_listen_port.unwrap_or(self.listen_port.saturating_sub(2))
+    }
+
+    pub(crate) fn broker_config(&self) -> Config {
+        Config {
+            broker_name: self.broker_name.clone(),
+            cluster_name: self.cluster_name.clone(),
+            region: self.region.clone(),
+            trace_on: self.trace_on,
+            permission: self.broker_permission,
+            auto_create_topic: self.auto_create_topic,
+            auto_create_group: self.auto_create_group,
+            default_topic_queues: self.default_topic_queues,
+            message_bytes_max: self.message_bytes_max,
+            delay_levels: self.delay_levels.0.clone(),
+            long_polling: self.long_polling,
+            server_side_reset: self.server_side_reset,
+            session_timeout: self.channel_expired,
+            ..Config::new(self.store_dir.join("config"))
+        }
+    }
+
+    pub(crate) fn store_options(&self) -> store::Options {
+        let mut options = store::Options::new(&self.store_dir);
+        options.segment_bytes = self.segment_bytes;
+        options.flush = match self.flush_disk_type {
+            FlushDiskType::Sync => store::Flush::Sync,
+            FlushDiskType::Async => store::Flush::Async { interval: self.flush_interval },
+        };
+        // 64 KiB on top are for topic and properties. Source: `MessageExtEncoder`.
+        options.record_bytes_max = (self.message_bytes_max + (64 << 10)) as u32;
+        options.delay_levels.clone_from(&self.delay_levels.0);
+        options.retention.max_age = self.retention;
+        options.retention.max_bytes = self.retention_bytes;
+        options.retention.delete_hour = self.delete_when.map(utc_hour);
+        options.retention.clean_ratio = f64::from(self.disk_max_used) / 100.0;
+        options.retention.force_ratio = f64::from(self.disk_clean_forcibly) / 100.0;
+        options.retention.refuse_ratio = f64::from(self.disk_warning) / 100.0;
+        options
+    }
+}
+
+/// The store counts hours in UTC, operators in their own time.
+fn utc_hour(local: u8) -> u8 {
+    let offset_hours = jiff::Zoned::now().offset().seconds() / 3600;
+    (i32::from(local) - offset_hours).rem_euclid(24) as u8
+}
