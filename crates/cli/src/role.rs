@@ -1,0 +1,11 @@
+//! Roles: what the binary can be while it runs.
+
+mod broker;
+mod namesrv;
+mod registry;
+mod server;
+mod start;
+
+pub(crate) use broker::BrokerArgs;
+pub(crate) use namesrv::NamesrvArgs;
+pub(crate) use server::ServerArgs;

@@ -1,0 +1,76 @@
+//! `rocketmq broker`: a broker alone, which registers with name servers elsewhere.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use broker_server::{Node, Remote, Settings};
+use clap::Args;
+use remoting::Pool;
+use settings::{Setting, Settings as _};
+
+use super::registry::AnyRegistry;
+use super::start::{Common, asked_to_stop, print_ready, recovery_text};
+
+/// Runs a broker that registers with name servers elsewhere
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rocketmq broker --namesrv 10.0.0.1:9876;10.0.0.2:9876 --data /var/lib/rocketmq
+  rocketmq broker -c broker.conf                  take the settings of a Java broker over")]
+pub(crate) struct BrokerArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Name servers to register with, separated by semicolons [env: NAMESRV_ADDR]
+    #[arg(long, value_name = "HOST:PORT;...")]
+    namesrv: Option<String>,
+
+    /// Port of the broker, 0 lets the system choose [default: 10911]
+    #[arg(long, value_name = "PORT")]
+    listen_port: Option<u16>,
+
+    /// Port for clients that use the VIP channel [default: two below the broker's port]
+    #[arg(long, value_name = "PORT")]
+    fast_listen_port: Option<u16>,
+}
+
+impl BrokerArgs {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let text = |port: Option<u16>| port.map(|port| port.to_string());
+        let mut settings = Settings::default();
+        let flags = [
+            ("namesrvAddr", self.namesrv.clone()),
+            ("listenPort", text(self.listen_port)),
+            ("fastListenPort", text(self.fast_listen_port)),
+        ];
+        self.common.load(&flags, &mut settings)?;
+        let dir = self.common.data_dir()?;
+        settings.store_dir.clone_from(&dir);
+        if settings.namesrv_addr.is_empty() {
+            bail!("a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \
+                   `rocketmq server` has one built in.");
+        }
+        let pool = Arc::new(Pool::default());
+        let remote = |address| AnyRegistry::Remote(Remote::new(Setting::show(address), pool.clone()));
+        let registries = settings.namesrv_addr.iter().map(remote).collect();
+        let name_servers = settings.get("namesrvAddr").unwrap_or_default();
+        let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
+        let flush = settings.get("flushDiskType").unwrap_or_default();
+        let node = Node::start(settings, registries).await?;
+        print_ready(
+            &[
+                ("broker", format!("{}, fast port {}, {names}", node.address(), node.fast_address().port())),
+                ("name servers", name_servers),
+                ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
+                ("flush", flush),
+            ],
+            begin,
+            &[],
+        );
+        asked_to_stop().await?;
+        node.stop().await;
+        Ok(())
+    }
+}

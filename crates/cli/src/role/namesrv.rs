@@ -1,0 +1,39 @@
+//! `rocketmq namesrv`: a name server alone.
+
+use std::time::Instant;
+
+use clap::Args;
+use namesrv::{Clock, NameServer, Settings};
+
+use super::start::{Common, asked_to_stop, print_ready};
+
+/// Runs a name server
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rocketmq namesrv --data /var/lib/rocketmq-namesrv
+  rocketmq namesrv -c namesrv.conf --listen-port 9877")]
+pub(crate) struct NamesrvArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Port to listen on, 0 lets the system choose [default: 9876]
+    #[arg(long, value_name = "PORT")]
+    listen_port: Option<u16>,
+}
+
+impl NamesrvArgs {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut settings = Settings::default();
+        let flags = [("listenPort", self.listen_port.map(|port| port.to_string()))];
+        self.common.load(&flags, &mut settings)?;
+        let dir = self.common.data_dir()?.join("namesrv");
+        let name_server = NameServer::start(settings, &dir, Clock::system()).await?;
+        let facts = [("name server", name_server.address().to_string()), ("data", dir.display().to_string())];
+        print_ready(&facts, begin, &[]);
+        asked_to_stop().await?;
+        name_server.stop().await;
+        Ok(())
+    }
+}

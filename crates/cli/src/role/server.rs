@@ -1,0 +1,89 @@
+//! `rocketmq server`: name server and broker in one process.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use broker_server::{FlushDiskType, Node, Remote, Settings};
+use clap::Args;
+use namesrv::{Clock, NameServer};
+use remoting::Pool;
+use settings::Settings as _;
+
+use super::registry::AnyRegistry;
+use super::start::{Common, asked_to_stop, print_ready, recovery_text};
+
+/// Runs a whole node: name server and broker in one process
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rocketmq server                                 start with defaults
+  rocketmq server --data /var/lib/rocketmq        choose where messages are kept
+  rocketmq server -c broker.conf                  take the settings of a Java broker over
+  rocketmq server --set brokerIP1=203.0.113.7     tell clients this address instead of the one they used")]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Port of the name server, 0 lets the system choose [default: 9876]
+    #[arg(long, value_name = "PORT")]
+    namesrv_port: Option<u16>,
+
+    /// Port of the broker, 0 lets the system choose [default: 10911]
+    #[arg(long, value_name = "PORT")]
+    listen_port: Option<u16>,
+
+    /// Port for clients that use the VIP channel [default: two below the broker's port]
+    #[arg(long, value_name = "PORT")]
+    fast_listen_port: Option<u16>,
+}
+
+impl ServerArgs {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let text = |port: Option<u16>| port.map(|port| port.to_string());
+        let mut settings = Settings::default();
+        let flags = [("listenPort", text(self.listen_port)), ("fastListenPort", text(self.fast_listen_port))];
+        self.common.load(&flags, &mut settings)?;
+        let dir = self.common.data_dir()?;
+        settings.store_dir.clone_from(&dir);
+
+        let mut namesrv_settings = namesrv::Settings { bind_address: settings.bind_address, ..Default::default() };
+        if let Some(port) = self.namesrv_port {
+            namesrv_settings.listen_port = port;
+        }
+        let name_server = NameServer::start(namesrv_settings, &dir.join("namesrv"), Clock::system()).await?;
+
+        let pool = Arc::new(Pool::default());
+        let mut registries = vec![AnyRegistry::Local(name_server.name_server().clone())];
+        let others = settings.namesrv_addr.iter().filter(|other| other.port != name_server.address().port());
+        registries.extend(others.map(|other| AnyRegistry::Remote(Remote::new(settings::Setting::show(other), pool.clone()))));
+
+        let durable = settings.flush_disk_type == FlushDiskType::Sync;
+        let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
+        let flush = settings.get("flushDiskType").unwrap_or_default();
+        let node = Node::start(settings, registries).await?;
+
+        let broker_at = format!("{}, fast port {}", node.address(), node.fast_address().port());
+        let durability = if durable { "on the disk" } else { "in the page cache" };
+        let port = name_server.address().port();
+        let option = if port == 9876 { String::new() } else { format!(" --namesrv 127.0.0.1:{port}") };
+        print_ready(
+            &[
+                ("name server", name_server.address().to_string()),
+                ("broker", format!("{broker_at}, {names}")),
+                ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
+                ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),
+            ],
+            begin,
+            &[
+                "Try, in another terminal:",
+                &format!("  rocketmq produce{option} hello \"my first message\""),
+                &format!("  rocketmq consume{option} hello --from beginning"),
+            ],
+        );
+        asked_to_stop().await?;
+        node.stop().await;
+        name_server.stop().await;
+        Ok(())
+    }
+}

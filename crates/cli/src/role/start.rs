@@ -1,0 +1,118 @@
+//! What every role does at its start and end.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use settings::{Problems, Settings, Severity, Sources};
+use store::Recovery;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+/// Options that every role has.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Directory of everything that is stored [default: rocketmq in the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Settings in RocketMQ's own keys, such as a broker.conf
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Sets one key, as in the file; may be repeated and wins over the file
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl Common {
+    /// Fills a role's settings: file, then environment, then flags. Everything wrong is told at once.
+    pub(crate) fn load(&self, flags: &[(&str, Option<String>)], group: &mut dyn Settings) -> anyhow::Result<()> {
+        let mut sources = Sources::new().environment(std::env::vars());
+        if let Some(file) = &self.config {
+            sources = sources.file(file);
+        }
+        let named = flags.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
+        let pairs = self.set.iter().map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            None => bail!("--set {pair}: it must be KEY=VALUE"),
+        });
+        let sources = sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?);
+        let found = sources.load(&mut [group]).map_err(|problems| anyhow!("{}", list(&problems)))?;
+        for problem in &found.0 {
+            match problem.severity {
+                Severity::Note => info!("{problem}"),
+                _ => warn!("{problem}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The data directory, made if it is missing.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        let dir = match &self.data {
+            Some(dir) => dir.clone(),
+            None => default_data_dir()?,
+        };
+        std::fs::create_dir_all(&dir).with_context(|| format!("make the data directory {}", dir.display()))?;
+        dir.canonicalize().with_context(|| format!("open the data directory {}", dir.display()))
+    }
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+    let base = base.context("no home directory to keep data in, name one with --data DIR")?;
+    Ok(base.join("rocketmq"))
+}
+
+fn list(problems: &Problems) -> String {
+    let mut text = String::from("the settings are not usable:");
+    for problem in &problems.0 {
+        let _ = write!(text, "\n  {problem}");
+    }
+    text
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("listen for Ctrl-C")?,
+        _ = terminate.recv() => {}
+    }
+    info!("stopping");
+    Ok(())
+}
+
+/// The lines a role prints when it is ready: facts first, then the line that scripts wait for.
+pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str]) {
+    let mut text = format!("RocketMQ in Rust {}\n", env!("CARGO_PKG_VERSION"));
+    for (name, fact) in facts {
+        let _ = writeln!(text, "  {name:<12} {fact}");
+    }
+    let _ = writeln!(text, "ready in {} ms", since.elapsed().as_millis());
+    for line in next {
+        let _ = writeln!(text, "{line}");
+    }
+    print!("{text}");
+}
+
+/// What opening the store found, when it is worth a word.
+pub(crate) fn recovery_text(recovery: &Recovery) -> String {
+    let elapsed = recovery.elapsed;
+    if recovery.clean {
+        return String::new();
+    }
+    let cut = match recovery.truncated_bytes {
+        0 => String::new(),
+        bytes => format!(", {bytes} bytes of a torn record cut off"),
+    };
+    format!("; checked after an unclean end in {}{cut}", short(elapsed))
+}
+
+fn short(elapsed: Duration) -> String {
+    format!("{} ms", elapsed.as_millis())
+}
