@@ -1,5 +1,6 @@
 //! Everything one store consists of. The modules add what it does; [`crate::Store`] is its public face.
 
+use crate::checkpoint::Maintenance;
 use crate::clock::Clock;
 use crate::io::Io;
 use crate::keys::Keys;
@@ -14,7 +15,7 @@ use crate::progress::Progress;
 use crate::queue::Queues;
 use crate::stats::Counters;
 use parking_lot::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use tokio::sync::Semaphore;
@@ -37,6 +38,12 @@ pub(crate) struct Core {
 
     pub(crate) queues: Queues,
     pub(crate) keys: Keys,
+
+    /// Held by checkpoints and retention: only one of them changes what is saved.
+    pub(crate) maintenance: Mutex<Maintenance>,
+    /// An append beyond this place asks for a checkpoint.
+    pub(crate) checkpoint_due: AtomicU64,
+    pub(crate) housekeeper: OnceLock<Thread>,
 
     pub(crate) stats: Counters,
     pub(crate) blocking_reads: Semaphore,

@@ -17,7 +17,9 @@ mod wakers;
 mod keys;
 mod queue;
 
+mod checkpoint;
 mod recover;
+mod retention;
 mod state;
 
 mod clock;

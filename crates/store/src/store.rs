@@ -1,5 +1,6 @@
 //! The public face.
 
+use crate::checkpoint::Saved;
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
 use crate::error::{Doing, Error};
@@ -14,16 +15,17 @@ use crate::log::writer::Writer;
 use crate::mark::Mark;
 use crate::options::{Flush, Options};
 use crate::progress::Progress;
-use crate::queue::{Entry, Extents, Queue, Queues, Table};
-use crate::recover::{Recovery, Starts};
+use crate::queue::{Entry, Queue, Queues};
+use crate::recover::{Found, Recovery};
 use crate::state::StateRecord;
 use crate::stats::{Counters, Stats};
 use crate::{LogOffset, QueueOffset};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::record::NewRecord;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
@@ -70,28 +72,31 @@ impl Store {
     ) -> Result<(Arc<Self>, Recovery), Error> {
         let dir = options.dir.clone();
         io.make_dir(&dir).doing("make", &dir)?;
-        let lock_path = dir.join("lock");
-        let lock = match io.lock(&lock_path) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::Locked(lock_path)),
-            lock => lock.doing("lock", &lock_path)?,
-        };
-        let segments = Segments::open(io.clone(), dir.join("commitlog"), options.segment_bytes)?;
-        let queues_dir = dir.join("queues");
-        io.make_dir(&queues_dir).doing("make", &queues_dir)?;
+        let lock = take_lock(&*io, &dir)?;
+        let aborted = mark_running(&*io, &dir)?;
 
+        let segments = Segments::open(io.clone(), dir.join("commitlog"), options.segment_bytes)?;
+        let log_min = segments.range().0;
+        let saved = Saved::load(&*io, &dir)?;
         let progress = Arc::new(Progress::new(0));
+        let (queues, queues_at) = Queues::open(io.clone(), dir.join("queues"), progress.clone())?;
+        let (keys, keys_at) = Keys::open(io.clone(), dir.join("keys"), log_min)?;
+
         let core = Arc::new(Core {
             appender: Mutex::new(Appender::new(0, 0, 0, 0)),
             writer: Mutex::new(Writer::new(0)),
             syncing: Mutex::default(),
             writer_parked: false.into(),
-            writer_thread: std::sync::OnceLock::new(),
+            writer_thread: OnceLock::new(),
             prepare: Prepare::new(options.segment_bytes),
             segments,
             tail: TailCache::new(options.tail_cache_bytes),
-            queues: Queues { table: Table::new(progress.clone()), extents: Extents::open(&*io, &queues_dir)? },
-            keys: Keys::default(),
+            queues,
+            keys,
             progress,
+            maintenance: Mutex::default(),
+            checkpoint_due: u64::MAX.into(),
+            housekeeper: OnceLock::new(),
             stats: Counters::default(),
             blocking_reads: Semaphore::new(options.blocking_reads_max),
             disk_full: false.into(),
@@ -101,7 +106,7 @@ impl Store {
             io,
             clock,
         });
-        let recovery = core.recover(Starts { queues: 0, keys: 0, state: Some(0) }, replay)?;
+        let recovery = core.recover(Found { saved, queues: queues_at, keys: keys_at, aborted }, replay)?;
         let store = Self { core, threads: Mutex::default(), lock: Mutex::new(Some(lock)) };
         store.start().doing("start a thread for", &dir)?;
         Ok((Arc::new(store), recovery))
@@ -119,6 +124,12 @@ impl Store {
         let writer = spawn("store-writer", Core::run_writer)?;
         let _ = self.core.writer_thread.set(writer.thread().clone());
         threads.push(writer);
+        let housekeeper = spawn("store-keeper", Core::run_housekeeper)?;
+        let _ = self.core.housekeeper.set(housekeeper.thread().clone());
+        threads.push(housekeeper);
+        let merger = spawn("store-keys", Core::run_merger)?;
+        let _ = self.core.keys.merger.set(merger.thread().clone());
+        threads.push(merger);
         if matches!(self.core.options.flush, Flush::Async { .. }) {
             threads.push(spawn("store-sync", Core::run_syncs)?);
         }
@@ -248,31 +259,45 @@ impl Store {
     /// Records that carry a key, newest first, stored between two times (both included).
     pub async fn query(
         &self,
-        _topic: &str,
-        _key: IndexKey<'_>,
-        _max: usize,
-        _begin_ms: i64,
-        _end_ms: i64,
+        topic: &str,
+        key: IndexKey<'_>,
+        max: usize,
+        begin_ms: i64,
+        end_ms: i64,
     ) -> Result<Vec<Bytes>, Error> {
-        Ok(Vec::new())
+        self.core.query(topic, key, max, begin_ms, end_ms).await
     }
 
-    /// Saves what is derived from the log, so that the next start need not read it again.
-    pub fn checkpoint(&self, _state_at: Option<LogOffset>) -> Result<(), Error> {
-        Ok(())
+    /// Saves what is derived from the log, so that the next start need not read it again; blocks for some syncs.
+    /// With `state_at`, the caller has saved the effect of all state records before that place himself, and they are
+    /// not replayed any more. Happens from time to time by itself, without `state_at`.
+    pub fn checkpoint(&self, state_at: Option<LogOffset>) -> Result<(), Error> {
+        self.core.checkpoint(state_at, false)
+    }
+
+    /// Deletes what retention allows now, and returns how many segments that were. Happens from time to time by
+    /// itself.
+    pub fn sweep(&self) -> Result<usize, Error> {
+        self.core.sweep()
     }
 
     /// Stops accepting, flushes, saves a checkpoint and ends the threads. Idempotent.
     pub fn close(&self) -> Result<(), Error> {
+        let Some(lock) = self.lock.lock().take() else { return Ok(()) };
         let end = {
             let mut appender = self.core.appender.lock();
             appender.closed = true;
             LogOffset(appender.next)
         };
-        let result = self.core.flush_to(end).and_then(|()| self.checkpoint(None));
+        let result = self.core.flush_to(end).and_then(|()| self.core.checkpoint(None, true));
         self.stop();
         self.core.progress.end(&Error::Closed);
-        *self.lock.lock() = None;
+        if result.is_ok() {
+            let dir = &self.core.options.dir;
+            let abort = dir.join(ABORT);
+            self.core.io.remove(&abort).and_then(|()| self.core.io.sync_dir(dir)).doing("delete", &abort)?;
+        }
+        drop(lock);
         result
     }
 
@@ -289,6 +314,34 @@ impl Store {
             let _ = thread.join();
         }
     }
+}
+
+const LOCK: &str = "lock";
+const ABORT: &str = "abort";
+
+/// Keeps Java brokers and other processes of ours away. The file holds its own name, as theirs does.
+fn take_lock(io: &dyn Io, dir: &Path) -> Result<Arc<dyn File>, Error> {
+    let path = dir.join(LOCK);
+    let lock = match io.lock(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::Locked(path)),
+        lock => lock.doing("lock", &path)?,
+    };
+    crate::io::write_all(&*lock, LOCK.as_bytes(), 0).doing("write", &path)?;
+    Ok(lock)
+}
+
+/// Leaves a file that only an orderly end removes, and says whether it was there already.
+fn mark_running(io: &dyn Io, dir: &Path) -> Result<bool, Error> {
+    let path = dir.join(ABORT);
+    let aborted = io.open(&path).is_ok();
+    let write = || {
+        let file = io.create(&path)?;
+        crate::io::write_all(&*file, std::process::id().to_string().as_bytes(), 0)?;
+        file.sync()?;
+        io.sync_dir(dir)
+    };
+    write().doing("write", &path)?;
+    Ok(aborted)
 }
 
 /// Smaller segments (of tests) are not prepared.

@@ -226,6 +226,7 @@ impl Core {
             appended
         };
         self.wake_writer();
+        self.checkpoint_if_due(appended.end.0);
         self.stats.messages.fetch_add(records.len() as u64, Ordering::Relaxed);
         self.stats.bytes.fetch_add(total, Ordering::Relaxed);
         Ok(appended)

@@ -68,17 +68,25 @@ impl Extents {
         Ok(Self { files, space: Mutex::default() })
     }
 
-    /// Says which slots the rows that were loaded own.
-    pub(crate) fn occupied(&self, used: [Vec<u32>; CLASS_ENTRIES.len()]) {
-        for (space, mut used) in self.space.lock().iter_mut().zip(used) {
+    /// Says which slots the rows that were loaded own. False if a file is too short to hold them.
+    pub(crate) fn occupy(&self, used: [Vec<u32>; CLASS_ENTRIES.len()]) -> Result<bool, Error> {
+        for (class, mut used) in used.into_iter().enumerate() {
             used.sort_unstable();
-            space.end = used.last().map_or(0, |last| last + 1);
-            let mut used = used.into_iter().peekable();
-            space.free = (0..space.end).rev().collect();
-            space.free.retain(|_| true);
-            let taken: Vec<u32> = std::iter::from_fn(|| used.next()).collect();
-            space.free.retain(|slot| taken.binary_search(slot).is_err());
+            let Some(&last) = used.last() else { continue };
+            let len = self.files[class].len().doing("measure", Path::new("extents"))?;
+            if u64::from(last) * u64::from(CLASS_ENTRIES[class]) * SLOT_BYTES as u64 >= len {
+                return Ok(false);
+            }
+            let space = &mut self.space.lock()[class];
+            space.end = last + 1;
+            space.free = (0..last).rev().filter(|slot| used.binary_search(slot).is_err()).collect();
         }
+        Ok(true)
+    }
+
+    /// Takes all slots for free.
+    pub(crate) fn clear(&self) {
+        *self.space.lock() = Default::default();
     }
 
     pub(crate) fn file(&self, class: u8) -> &Arc<dyn File> {
@@ -92,11 +100,6 @@ impl Extents {
             space.end += 1;
             space.end - 1
         })
-    }
-
-    /// Returns a slot that no durable checkpoint mentions.
-    pub(crate) fn give_back(&self, extent: &Extent) {
-        self.space.lock()[usize::from(extent.class)].free.push(extent.slot);
     }
 
     /// Frees a slot with the next [`Extents::checkpointed`].

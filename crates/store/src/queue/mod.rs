@@ -11,7 +11,9 @@
 //! ```
 
 mod extent;
+mod journal;
 mod read;
+mod save;
 mod table;
 mod time;
 mod wait;
@@ -19,6 +21,8 @@ mod wait;
 pub use wait::WaitBeyond;
 
 pub(crate) use extent::{Extent, Extents};
+pub(crate) use journal::Place;
+pub(crate) use save::Queues;
 pub(crate) use table::Table;
 
 use crate::progress::Progress;
@@ -117,14 +121,18 @@ pub(crate) struct State {
     /// First offset of the tail: all before it are in extents.
     pub(crate) tail_first: u64,
     pub(crate) tail: VecDeque<Slot>,
-    /// Extents to be freed by the next checkpoint; only a damaged or foreign log leads to some.
+    /// Extents to be freed with the next checkpoint.
     pub(crate) abandoned: Vec<Extent>,
+    /// Extents at the front that the row still has.
+    pub(crate) dropped: u32,
     /// Number of the row in the table file; 0 before the first checkpoint that saw the queue.
     pub(crate) row: u32,
     /// Listed for the next checkpoint.
     pub(crate) dirty: bool,
     /// The topic was deleted; nothing enters any more.
     pub(crate) removed: bool,
+    /// A checkpoint has taken the queue out of the table file.
+    pub(crate) forgotten: bool,
     pub(crate) waiters: Option<Box<Waiters>>,
 }
 
@@ -162,7 +170,7 @@ impl State {
 
     /// Forgets all entries; the next one is `at`.
     fn restart(&mut self, at: u64) {
-        self.abandoned.append(&mut self.extents);
+        self.drop_extents(self.extents.len());
         self.tail.clear();
         self.tail_first = at;
         self.min = at;
@@ -248,10 +256,4 @@ impl fmt::Debug for Queue {
             .field("next", &state.next())
             .finish_non_exhaustive()
     }
-}
-
-/// All queues and the files of their entries.
-pub(crate) struct Queues {
-    pub(crate) table: Table,
-    pub(crate) extents: Extents,
 }

@@ -73,6 +73,10 @@ impl Table {
         }
     }
 
+    pub(crate) fn clear(&self) {
+        self.shards.iter().for_each(|shard| shard.write().clear());
+    }
+
     /// Every queue, a shard at a time: `visit` may take its time without stopping lookups elsewhere.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Arc<Queue>)) {
         for shard in &self.shards {

@@ -1,0 +1,151 @@
+//! Deleting what is old, and the thread that keeps house.
+
+use crate::checkpoint::Maintenance;
+use crate::core::Core;
+use crate::error::{Doing, Error};
+use crate::queue::{Queue, SLOT_BYTES, Slot};
+use protocol::record::{self, HEAD_BYTES};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Instant;
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl Core {
+    /// The housekeeper's thread: checkpoints and retention.
+    pub(crate) fn run_housekeeper(&self) {
+        let mut checkpointed = Instant::now();
+        let mut swept = Instant::now();
+        while !self.stopping.load(Ordering::Acquire) {
+            let (checkpoint_interval, sweep_interval) =
+                (self.options.checkpoint_interval, self.options.retention.check_interval);
+            // An append that found a checkpoint due leaves this value, and wakes us.
+            let due = self.checkpoint_due.load(Ordering::Relaxed) == u64::MAX;
+            if due || checkpointed.elapsed() >= checkpoint_interval {
+                if let Err(error) = self.checkpoint(None, false) {
+                    tracing::warn!(%error, "no checkpoint could be saved, trying again later");
+                    self.checkpoint_due.store(u64::MAX - 1, Ordering::Relaxed);
+                }
+                checkpointed = Instant::now();
+            }
+            if swept.elapsed() >= sweep_interval {
+                if let Err(error) = self.sweep() {
+                    tracing::warn!(%error, "old segments could not be deleted, trying again later");
+                }
+                swept = Instant::now();
+            }
+            let pause = (checkpoint_interval.saturating_sub(checkpointed.elapsed()))
+                .min(sweep_interval.saturating_sub(swept.elapsed()));
+            thread::park_timeout(pause);
+        }
+    }
+
+    pub(crate) fn wake_housekeeper(&self) {
+        if let Some(thread) = self.housekeeper.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Deletes the segments whose time has come, oldest first, and returns how many. Queues and index follow.
+    pub(crate) fn sweep(&self) -> Result<usize, Error> {
+        let maintenance = self.maintenance.lock();
+        let mut deleted = 0;
+        while self.oldest_may_go(&maintenance)? {
+            self.segments.remove_first().doing("delete a segment in", &self.options.dir)?;
+            deleted += 1;
+        }
+        if deleted > 0 {
+            self.advance_queues()?;
+            self.keys.forget_before(self.segments.range().0);
+            tracing::info!(deleted, log_start = self.segments.range().0, "old segments deleted");
+        }
+        Ok(deleted)
+    }
+
+    /// Meaning of the ratios: `DefaultMessageStore.CleanCommitLogService` (RocketMQ 5.3.4).
+    fn oldest_may_go(&self, maintenance: &Maintenance) -> Result<bool, Error> {
+        let retention = &self.options.retention;
+        let dir = &self.options.dir;
+        let used = self.io.space(dir).doing("measure", dir)?.used_ratio();
+        self.disk_refused.store(used > retention.refuse_ratio, Ordering::Relaxed);
+
+        let segments = self.segments.all();
+        // A segment that a replay would start in stays, and with that always the newest one.
+        let [oldest, next, ..] = &segments[..] else { return Ok(false) };
+        if oldest.end() > maintenance.durable() || oldest.end() > self.progress.visible() {
+            return Ok(false);
+        }
+        if used > retention.force_ratio {
+            return Ok(true);
+        }
+        let log_bytes: u64 = segments.iter().map(|segment| segment.len).sum();
+        if retention.max_bytes.is_some_and(|max| log_bytes > max) {
+            return Ok(true);
+        }
+        let now_ms = self.clock.now_ms();
+        let hour = now_ms.div_euclid(HOUR_MS).rem_euclid(24);
+        let its_hour = retention.delete_hour.is_none_or(|delete_hour| i64::from(delete_hour) == hour);
+        if !its_hour && used <= retention.clean_ratio {
+            return Ok(false);
+        }
+        // What is in a segment was stored before the first record of the next.
+        let mut head = [0; HEAD_BYTES];
+        let n = next.file.read_at(&mut head, 0).doing("read", &next.path)?;
+        let age_ms = record::store_timestamp(&head[..n]).filter(|stored| *stored > 0).map(|stored| now_ms - stored);
+        Ok(age_ms.is_some_and(|age| u128::try_from(age).is_ok_and(|age| age >= retention.max_age.as_millis())))
+    }
+
+    /// Moves the first offsets of all queues behind what was deleted.
+    fn advance_queues(&self) -> Result<(), Error> {
+        let log_min = self.segments.range().0;
+        let mut behind = Vec::new();
+        self.queues.table.for_each(|queue| {
+            let state = queue.state.lock();
+            if state.min < state.next() && state.min_log < log_min {
+                behind.push(queue.clone());
+            }
+        });
+        for queue in behind {
+            self.advance(&queue, log_min)?;
+        }
+        Ok(())
+    }
+
+    fn advance(&self, queue: &Arc<Queue>, log_min: u64) -> Result<(), Error> {
+        // Checkpoints, which move entries between tail and extents, are kept out by the maintenance lock.
+        let (extents, saved_end) = {
+            let state = queue.state.lock();
+            (state.extents.clone(), state.tail_first)
+        };
+        // An extent has expired if the entry after it would not be the first one that is left.
+        let after = extents.partition_point(|extent| extent.first_log < log_min);
+        let mut min = extents.get(after).map(|extent| (extent.first, extent.first_log));
+        let mut keep = after;
+        if let Some(extent) = after.checked_sub(1).map(|last| extents[last]) {
+            let end = extents.get(after).map_or(saved_end, |following| following.first);
+            let mut bytes = vec![0; (end - extent.first) as usize * SLOT_BYTES];
+            let file = self.queues.extents.file(extent.class);
+            file.read_at(&mut bytes, extent.position(extent.first))
+                .doing("read queue entries of", &self.options.dir)?;
+            let slots = bytes.as_chunks::<SLOT_BYTES>().0;
+            let left = slots.iter().position(|slot| Slot::from_bytes(slot).log >= log_min);
+            if let Some(left) = left {
+                keep = after - 1;
+                min = Some((extent.first + left as u64, Slot::from_bytes(&slots[left]).log));
+            }
+        }
+        let listed = {
+            let state = &mut *queue.state.lock();
+            // Nothing saved is left: the first entry is that of the tail, or the next one.
+            let tail = (state.tail_first, state.tail.front().map_or(log_min, |slot| slot.log));
+            (state.min, state.min_log) = min.unwrap_or(tail);
+            state.drop_extents(keep);
+            std::mem::replace(&mut state.dirty, true)
+        };
+        if !listed {
+            self.appender.lock().dirty.push(queue.clone());
+        }
+        Ok(())
+    }
+}
