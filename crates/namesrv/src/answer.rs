@@ -76,8 +76,9 @@ impl Service for NameServer {
             let peer = peer.clone();
             // When too many changes wait, the next look for silent brokers finds the closed connection.
             self.writer.try_change(move |server| {
-                info!(peer = %peer.remote(), "brokers of a closed connection forgotten");
-                server.routes.unregister_peer(&peer);
+                for broker in server.routes.unregister_peer(&peer) {
+                    info!(%broker, peer = %peer.remote(), "broker forgotten, its connection ended");
+                }
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Topics in all. Each costs some 150 bytes, so this is about 600 MB, four times what we build for.
+/// Topics in all. Each costs some 200 bytes, so this is about 800 MB, four times what we build for.
 pub(crate) const TOPICS_MAX: usize = 4_000_000;
 
 /// Longest topic name in bytes: twice what a broker allows for retry topics.

@@ -211,11 +211,10 @@ impl Routes {
         self.live.pin().values().any(|live| live.is_from(peer))
     }
 
-    /// The brokers behind a connection are gone.
-    pub(crate) fn unregister_peer(&self, peer: &Peer) {
+    /// The brokers behind a connection are gone. Returns their names.
+    pub(crate) fn unregister_peer(&self, peer: &Peer) -> Vec<Arc<str>> {
         let _changing = self.changing.lock();
-        let gone = self.live.pin().iter().filter(|(_, live)| live.is_from(peer)).map(Live::named).collect();
-        self.forget(gone);
+        self.forget(self.live.pin().iter().filter(|(_, live)| live.is_from(peer)).map(Live::named).collect())
     }
 
     /// Forgets the brokers that were not heard of in time or whose connection is gone. Returns their names.
@@ -229,9 +228,7 @@ impl Routes {
                 peer.close();
             }
         }
-        let names = gone.iter().map(|(_, name)| name.clone()).collect();
-        self.forget(gone);
-        names
+        self.forget(gone)
     }
 
     /// Changes the permission of every topic of a broker; returns how many topics it has.
@@ -362,8 +359,9 @@ impl Routes {
     }
 
     /// Removes addresses; a broker name without any loses its topics, one without a master its write permission where
-    /// a replica acts for it.
-    fn forget(&self, gone: Vec<(LiveKey, Arc<str>)>) {
+    /// a replica acts for it. Returns the names of those that left.
+    fn forget(&self, gone: Vec<(LiveKey, Arc<str>)>) -> Vec<Arc<str>> {
+        let names = gone.iter().map(|(_, name)| name.clone()).collect();
         let mut brokers = Brokers::clone(&self.brokers.load());
         let (mut removed, mut reduced) = (HashSet::new(), HashSet::new());
         for (key, name) in gone {
@@ -385,6 +383,7 @@ impl Routes {
                 _ => None,
             });
         }
+        names
     }
 
     fn registered(&self, group: &Group, id: i64) -> Registered {

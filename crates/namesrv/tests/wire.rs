@@ -1,5 +1,7 @@
 //! A name server as its peers see it: real frames over loopback.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,6 +16,8 @@ use protocol::body::{
 use protocol::request::*;
 use protocol::{Encoding, Frame, Header, code, json};
 use remoting::Pool;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 struct World {
     running: Running,
@@ -132,23 +136,22 @@ async fn a_java_broker_registers_and_a_client_finds_it() {
     world.stop().await;
 }
 
-/// A frame as an older release or another client writes it; `Pool` always writes ours.
-async fn raw(address: SocketAddr, header: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let lengths = [4 + header.len() as u32, header.len() as u32].map(u32::to_be_bytes).concat();
-    stream.write_all(&[&lengths, header.as_bytes()].concat()).await.unwrap();
+/// Sends a frame as an older release or another client writes it, `Pool` always writes ours. Gives the text of the
+/// answer, and the connection, because a broker is forgotten with it.
+async fn raw(world: &World, header: &str, body: &str) -> (String, TcpStream) {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.running.address().port())).await.unwrap();
+    let lengths = [4 + (header.len() + body.len()) as u32, header.len() as u32].map(u32::to_be_bytes).concat();
+    stream.write_all(&[&lengths, header.as_bytes(), body.as_bytes()].concat()).await.unwrap();
     let length = stream.read_u32().await.unwrap();
     let mut answer = vec![0; length as usize];
     stream.read_exact(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer[4..]).into_owned()
+    (String::from_utf8_lossy(&answer[4..]).into_owned(), stream)
 }
 
 #[tokio::test]
 async fn the_release_of_a_client_decides_how_broker_ids_are_written() {
     let world = World::new().await;
     world.send(registration(&["TopicTest"])).await;
-    let address = SocketAddr::from(([127, 0, 0, 1], world.running.address().port()));
     for (version, more, ids) in [
         (400, "", r#""brokerAddrs":{0:"10.0.0.1:10911"}"#),
         (401, "", r#""brokerAddrs":{"0":"10.0.0.1:10911"}"#),
@@ -157,7 +160,7 @@ async fn the_release_of_a_client_decides_how_broker_ids_are_written() {
         let header = format!(
             r#"{{"code":105,"extFields":{{"topic":"TopicTest"{more}}},"flag":0,"language":"JAVA","opaque":3,"version":{version}}}"#
         );
-        let answer = raw(address, &header).await;
+        let (answer, _) = raw(&world, &header, "").await;
         assert!(answer.contains(ids), "release {version}: {answer}");
     }
     world.stop().await;
@@ -302,12 +305,8 @@ async fn a_broker_of_before_3_0_11_registers() {
         TopicTable { data_version: VERSION, topic_config_table: [("T".into(), TopicConfig::new("T", 4))].into() };
     let body = String::from_utf8(json::to_vec(&table)).unwrap();
     let header = r#"{"code":103,"extFields":{"brokerName":"a","brokerAddr":"x:1","clusterName":"C","haServerAddr":"x:2","brokerId":"0"},"flag":0,"opaque":1,"version":36}"#;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let address = SocketAddr::from(([127, 0, 0, 1], world.running.address().port()));
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let lengths = [4 + (header.len() + body.len()) as u32, header.len() as u32].map(u32::to_be_bytes).concat();
-    stream.write_all(&[&lengths, header.as_bytes(), body.as_bytes()].concat()).await.unwrap();
-    stream.read_u32().await.unwrap();
+    let (answer, _connection) = raw(&world, header, &body).await;
+    assert!(answer.contains(r#""code":0"#), "{answer}");
     assert!(world.route("T").await.is_some());
     world.stop().await;
 }
