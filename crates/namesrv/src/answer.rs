@@ -115,7 +115,7 @@ impl NameServer {
     }
 
     fn delete_topic_in_namesrv(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: DeleteTopicInNamesrvHeader<'_> = request.header()?;
             let cluster = header.cluster_name.filter(|cluster| !cluster.is_empty());
             server.delete_topic(header.topic, cluster.map_or(Of::Everyone, Of::Cluster));
@@ -124,7 +124,7 @@ impl NameServer {
     }
 
     fn register_topic(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: TopicHeader<'_> = request.header()?;
             if !request.body.is_empty() {
                 let route: TopicRoute = json::parse(&request.body).map_err(wrong_body)?;
@@ -139,12 +139,12 @@ impl NameServer {
 impl NameServer {
     fn register_broker(&self, peer: &Arc<Peer>, request: Frame) -> Answer {
         let peer = peer.clone();
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, move |server, request| {
             let header: RegisterBrokerHeader<'_> = request.header()?;
             if !checksum_matches(&header, &request.body) {
                 return Err(Response::error(code::SYSTEM_ERROR, "crc32 not match"));
             }
-            let registered = server.take_registration(&header, &peer, &request)?;
+            let registered = server.take_registration(&header, &peer, request)?;
             let reached_at = reached_at(&peer);
             let [master, ha] = [registered.master, registered.ha].map(|at| at.map(|at| at.text(reached_at)));
             let reply = RegisterBrokerReply { ha_server_addr: ha.as_deref(), master_addr: master.as_deref() };
@@ -178,7 +178,7 @@ impl NameServer {
     }
 
     fn unregister_broker(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: BrokerHeader<'_> = request.header()?;
             let at = Advertise::fixed(header.broker_addr);
             server.unregister(header.cluster_name, header.broker_name, &at);
@@ -204,7 +204,7 @@ impl NameServer {
     }
 
     fn wipe_write_perm(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: BrokerNameHeader<'_> = request.header()?;
             let count = server.routes.change_perm(header.broker_name, |perm| perm & !perm::WRITE);
             info!(broker = header.broker_name, topics = count, "write permission wiped");
@@ -213,7 +213,7 @@ impl NameServer {
     }
 
     fn add_write_perm(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: BrokerNameHeader<'_> = request.header()?;
             let count = server.routes.change_perm(header.broker_name, |_| perm::READ | perm::WRITE);
             info!(broker = header.broker_name, topics = count, "write permission given back");
@@ -253,7 +253,7 @@ impl NameServer {
 /// Key-values and settings.
 impl NameServer {
     fn put_kv_config(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: PutKvConfigHeader<'_> = request.header()?;
             server.kv.put(header.namespace, header.key, header.value).map_err(not_kept)?;
             Ok(Response::ok())
@@ -261,7 +261,7 @@ impl NameServer {
     }
 
     fn delete_kv_config(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let header: KvKeyHeader<'_> = request.header()?;
             server.kv.delete(header.namespace, header.key).map_err(not_kept)?;
             Ok(Response::ok())
@@ -289,7 +289,7 @@ impl NameServer {
     /// Java writes the change into its configuration file. Here a change lasts until the next start, and what would
     /// only take effect then is refused: the file is the operator's.
     fn update_config(&self, request: Frame) -> Answer {
-        self.writer.answer(request.body.len(), move |server| {
+        self.writer.answer(request, |server, request| {
             let mut settings = Settings::clone(&server.settings.load());
             let update = Update::parse(&[&settings], &request.body, &FORBIDDEN).map_err(|error| {
                 let code = match error {

@@ -127,9 +127,8 @@ impl Routes {
     /// with one topic works.
     pub(crate) fn register(&self, new: Registration, session: Session) -> Result<Registered, Refused> {
         let _changing = self.changing.lock();
-        let brokers = self.brokers.load_full();
-        let known = brokers.get(new.broker_name.as_str());
-        let mut group = known.map_or_else(|| Group::empty(&new), |group| Group::clone(group));
+        let known = self.brokers.load().get(new.broker_name.as_str()).cloned();
+        let mut group = known.as_ref().map_or_else(|| Group::empty(&new), |group| Group::clone(group));
         group.cluster = shared(&group.cluster, &new.cluster);
         group.acting_master = new.enable_acting_master == Some(true);
         group.zone.clone_from(&new.zone);
@@ -145,6 +144,7 @@ impl Routes {
         let has_topics = new.broker_id == 0
             || (new.enable_acting_master.is_some() && group.members.keys().next() == Some(&new.broker_id));
         self.check_room(&new, first, has_topics)?;
+        self.forget_former_name(&new);
         if first {
             info!(broker = %group.name, id = new.broker_id, at = ?new.at, "broker registered");
         }
@@ -153,8 +153,8 @@ impl Routes {
         let (name, read_only) = (group.name.clone(), group.acting_master && new.broker_id != 0);
         let registered = self.registered(&group, new.broker_id);
         // The broker is known before its topics, so that no reader finds a topic without its broker.
-        if known.is_none_or(|known| **known != group) {
-            self.publish(&brokers, group);
+        if known.is_none_or(|known| *known != group) {
+            self.publish(group);
         }
         if has_topics {
             self.put_topics(&name, &new.topics, changed, read_only);
@@ -252,12 +252,7 @@ impl Routes {
         let topics = self.topics.pin();
         if let Some((name, all)) = topics.get_key_value(topic) {
             let rest: Arc<[Queues]> = all.iter().filter(|queues| !meant(&queues.broker)).cloned().collect();
-            self.drops.fetch_add(1, Ordering::Relaxed);
-            if rest.is_empty() {
-                topics.remove(topic);
-            } else {
-                topics.insert(name.clone(), rest);
-            }
+            self.replace(name, all, rest);
         }
     }
 
@@ -284,6 +279,14 @@ impl Routes {
             }
         }
         Ok(())
+    }
+
+    /// An address belongs to one broker name only: a broker that was renamed would else never leave its old one.
+    fn forget_former_name(&self, new: &Registration) {
+        if let Some(live) = self.live(&new.cluster, &new.at).filter(|live| *live.broker != *new.broker_name) {
+            let key = LiveKey { cluster: new.cluster.as_str().into(), at: new.at.clone() };
+            self.forget(vec![(key, live.broker.clone())]);
+        }
     }
 
     /// Whether another address holds the id with a later term, so that the newcomer is a master of the past.
@@ -347,14 +350,18 @@ impl Routes {
         for (topic, all) in touched {
             let kept = all.iter().filter_map(|queues| change(topic, queues).unwrap_or_else(|| Some(queues.clone())));
             let kept: Arc<[Queues]> = kept.collect();
-            if kept.len() < all.len() {
-                self.drops.fetch_add(1, Ordering::Relaxed);
-            }
-            if kept.is_empty() {
-                topics.remove(topic);
-            } else {
-                topics.insert(topic.clone(), kept);
-            }
+            self.replace(topic, all, kept);
+        }
+    }
+
+    fn replace(&self, topic: &Arc<str>, all: &[Queues], kept: Arc<[Queues]>) {
+        if kept.len() < all.len() {
+            self.drops.fetch_add(1, Ordering::Relaxed);
+        }
+        if kept.is_empty() {
+            self.topics.pin().remove(topic);
+        } else {
+            self.topics.pin().insert(topic.clone(), kept);
         }
     }
 
@@ -366,7 +373,8 @@ impl Routes {
         let (mut removed, mut reduced) = (HashSet::new(), HashSet::new());
         for (key, name) in gone {
             self.live.pin().remove(&key);
-            let Some(group) = brokers.get_mut(&name) else { continue };
+            // A broker that moved to another cluster is alive there.
+            let Some(group) = brokers.get_mut(&name).filter(|group| group.cluster == key.cluster) else { continue };
             Arc::make_mut(group).members.retain(|_, at| *at != key.at);
             if group.members.is_empty() {
                 brokers.remove(&name);
@@ -392,8 +400,8 @@ impl Routes {
         live.map_or_else(Registered::default, |live| Registered { master: master.cloned(), ha: live.ha.clone() })
     }
 
-    fn publish(&self, brokers: &Brokers, group: Group) {
-        let mut brokers = brokers.clone();
+    fn publish(&self, group: Group) {
+        let mut brokers = Brokers::clone(&self.brokers.load());
         brokers.insert(group.name.clone(), Arc::new(group));
         self.brokers.store(Arc::new(brokers));
     }

@@ -89,7 +89,8 @@ impl NameServer {
     }
 
     /// Registers a broker of this process. Repeat it with a new data version when topics change; [`Topics::Changed`]
-    /// costs as much as the topics in it, [`Topics::All`] a walk over all topics when the version is new.
+    /// costs as much as the topics in it, [`Topics::All`] a walk over all topics when the version is new. Waits for
+    /// another change in progress, so call it where blocking is allowed.
     ///
     /// [`Topics::Changed`]: crate::Topics::Changed
     /// [`Topics::All`]: crate::Topics::All

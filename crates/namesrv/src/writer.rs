@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use protocol::code;
+use protocol::{Frame, code};
 use remoting::{Answer, Response};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::error;
@@ -34,19 +34,21 @@ impl Writer {
         (Writer { jobs, bytes: Arc::new(Semaphore::new(JOB_BYTES_MAX)) }, Jobs(waiting))
     }
 
-    /// Has a change made and answered. `bytes` of its request are held until then.
+    /// Has a change made and answered.
     pub(crate) fn answer<P>(
         &self,
-        bytes: usize,
-        change: impl FnOnce(&NameServer) -> Result<Response, Response> + Send + 'static,
+        request: Frame,
+        change: impl FnOnce(&NameServer, &Frame) -> Result<Response, Response> + Send + 'static,
     ) -> Answer<P> {
         let busy = |what: &str| Response::error(code::SYSTEM_BUSY, format!("too many {what} wait already"));
+        let header_bytes: usize = request.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = header_bytes + request.body.len();
         let Ok(permit) = self.bytes.clone().try_acquire_many_owned(bytes as u32) else {
-            return busy("bytes of registrations").into();
+            return busy("bytes of changes").into();
         };
         let (done, answer) = oneshot::channel();
         let job = move |server: &NameServer| {
-            let result = change(server);
+            let result = change(server, &request);
             drop(permit);
             // Who asked may be gone; the change is made all the same.
             let _ = done.send(result);

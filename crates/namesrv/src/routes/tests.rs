@@ -157,6 +157,24 @@ fn an_address_has_one_id() {
 }
 
 #[test]
+fn a_renamed_broker_leaves_its_old_name() {
+    let world = World::with([broker("a", 0, "x:1", 1, &["T:4", "U:4"])]);
+    world.register(broker("b", 0, "x:1", 1, &["T:4"]));
+    world.check(&[("T", "b[0=x:1] 4rw"), ("U", "-")]);
+}
+
+#[test]
+fn a_broker_that_moved_to_another_cluster_outlives_its_old_registration() {
+    let world = World::with([broker("a", 0, "x:1", 1, &["T:4"])]);
+    world.clock.advance(Duration::from_secs(100));
+    world.register(Registration { cluster: "D".into(), ..broker("a", 0, "x:1", 1, &["T:4"]) });
+    world.clock.advance(Duration::from_secs(100));
+    world.routes.expire();
+    world.check(&[("T", "a[0=x:1] 4rw")]);
+    assert_eq!(world.routes.topics_of_cluster("D"), ["T"]);
+}
+
+#[test]
 fn a_master_of_the_past_is_ignored() {
     let term = |mut registration: Registration, term| {
         registration.version.state_version = term;
