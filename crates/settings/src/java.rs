@@ -13,9 +13,11 @@ const LAYOUT: &str = "consume queues and index are laid out in another way here"
 const NETTY: &str = "this server does not use Netty";
 const FAST_FAILURE: &str = "requests do not wait in queues here";
 const JAVA_HOME: &str = "this server has one binary and no home directory";
-const REGISTERS: &str = "registrations are always sent this way here";
+const REGISTERS: &str = "how registrations are sent is not a setting here";
+const RUN_TIME: &str = "what is changed at run time lasts until the next start";
 
-/// Keys that are accepted and have no effect, because what they tune does not exist here: the reason, and the keys between spaces.
+/// Keys that are accepted and have no effect, because what they tune does not exist here: the reason, then the
+/// keys with a space between them.
 const MEANINGLESS: &[(&str, &str)] = &[
     (
         THREADS,
@@ -71,6 +73,7 @@ const MEANINGLESS: &[(&str, &str)] = &[
          waitTimeMillsInAdminBrokerQueue",
     ),
     (JAVA_HOME, "rocketmqHome productEnvName clusterTest"),
+    (RUN_TIME, "configStorePath configBlackList"),
     (REGISTERS, "forceRegister compressedRegister enableSplitRegistration splitRegistrationSize"),
 ];
 

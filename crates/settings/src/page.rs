@@ -1,6 +1,6 @@
 //! The page of keys in `docs/`.
 
-use crate::{Change, Settings, environment_name};
+use crate::{Change, Settings};
 
 /// Renders the keys of a group as a Markdown table under a heading. Give it the defaults.
 pub fn page(heading: &str, defaults: &dyn Settings) -> String {
@@ -13,8 +13,7 @@ pub fn page(heading: &str, defaults: &dyn Settings) -> String {
             Change::Restart => "restart",
         };
         let meaning = key.doc.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
-        let name = format!("<span title=\"{}\">`{}`</span>", environment_name(key.name), key.name);
-        page.push_str(&format!("| {name} | {default} | {} | {change} | {meaning} |\n", key.unit));
+        page.push_str(&format!("| `{}` | {default} | {} | {change} | {meaning} |\n", key.name, key.unit));
     }
     page
 }
@@ -33,7 +32,7 @@ mod tests {
     #[test]
     fn a_key_is_a_row() {
         let page = super::page("Sample", &Sample::default());
-        let row = "| <span title=\"ROCKETMQ_LISTEN_PORT\">`listenPort`</span> | `9876` |  | restart | Port that clients connect to. |";
+        let row = "| `listenPort` | `9876` |  | restart | Port that clients connect to. |";
         assert_eq!(page.lines().last(), Some(row));
     }
 }

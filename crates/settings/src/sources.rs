@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::problem::{Origin, Problem, Problems, Severity};
 use crate::{Error, Key, Settings, hint, java, properties};
 
+/// The one variable that every RocketMQ script exports without our prefix, and its key.
+const CLASSIC: (&str, &str) = ("NAMESRV_ADDR", "namesrvAddr");
+
 /// Where settings come from. A later source overrides an earlier one: file, environment, flags.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -91,15 +94,18 @@ impl Loader<'_, '_> {
     fn environment(&mut self, variables: &[(String, String)]) {
         let names: Vec<(String, &'static str)> =
             self.keys().map(|key| (environment_name(key.name), key.name)).collect();
-        for (name, value) in variables {
-            // The classic name without a prefix, which every RocketMQ script exports.
-            let key = if name == "NAMESRV_ADDR" { Some("namesrvAddr") } else { None };
-            let key = key.filter(|key| self.keys().any(|known| known.name == *key));
-            let key = key.or_else(|| names.iter().find(|(known, _)| known == name).map(|(_, key)| *key));
+        let classic = variables.iter().filter(|(name, _)| name == CLASSIC.0).map(|pair| (pair, Some(CLASSIC.1)));
+        let ours = variables.iter().filter(|(name, _)| name.starts_with("ROCKETMQ_"));
+        let ours = ours.map(|pair| (pair, names.iter().find(|(name, _)| *name == pair.0).map(|(_, key)| *key)));
+        // Ours come later, so that they count where both are set. An empty variable is one that was not set: compose
+        // files pass those on.
+        for ((name, value), key) in classic.chain(ours).filter(|((_, value), _)| !value.is_empty()) {
             match key {
-                Some(key) => self.set(key, value, Origin::Environment(name.clone()), Severity::Warning),
-                None if name.starts_with("ROCKETMQ_") => self.unknown_variable(name, &names),
-                None => {}
+                Some(key) if self.keys().any(|known| known.name == key) => {
+                    self.set(key, value, Origin::Environment(name.clone()), Severity::Warning);
+                }
+                Some(_) => {}
+                None => self.unknown_variable(name, &names),
             }
         }
     }
@@ -202,7 +208,13 @@ mod tests {
     #[test]
     fn later_sources_override_earlier_ones() {
         let text = "listenPort=1\nstorePathRootDir=/a\nnamesrvAddr=x:1\n";
-        let variables = [("ROCKETMQ_LISTEN_PORT", "2"), ("NAMESRV_ADDR", "y:2;z:3"), ("PATH", "/bin")];
+        let variables = [
+            ("ROCKETMQ_LISTEN_PORT", "2"),
+            ("ROCKETMQ_NAMESRV_ADDR", "y:2;z:3"),
+            ("NAMESRV_ADDR", "y:1"),
+            ("ROCKETMQ_STORE_PATH_ROOT_DIR", ""),
+            ("PATH", "/bin"),
+        ];
         let (front, back, told) = load(text, &variables, &[("storePathRootDir", "/c")]);
         assert_eq!((front.listen_port, back.root.to_str()), (2, Some("/c")));
         assert_eq!(front.namesrv_addr.len(), 2);

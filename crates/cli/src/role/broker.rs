@@ -49,8 +49,10 @@ impl BrokerArgs {
         let dir = self.common.data_dir()?;
         settings.store_dir.clone_from(&dir);
         if settings.namesrv_addr.is_empty() {
-            bail!("a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \
-                   `rocketmq server` has one built in.");
+            bail!(
+                "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \
+                   `rocketmq server` has one built in."
+            );
         }
         let pool = Arc::new(Pool::default());
         let remote = |address| AnyRegistry::Remote(Remote::new(Setting::show(address), pool.clone()));

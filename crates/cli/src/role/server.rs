@@ -56,7 +56,8 @@ impl ServerArgs {
         let pool = Arc::new(Pool::default());
         let mut registries = vec![AnyRegistry::Local(name_server.name_server().clone())];
         let others = settings.namesrv_addr.iter().filter(|other| other.port != name_server.address().port());
-        registries.extend(others.map(|other| AnyRegistry::Remote(Remote::new(settings::Setting::show(other), pool.clone()))));
+        registries
+            .extend(others.map(|other| AnyRegistry::Remote(Remote::new(settings::Setting::show(other), pool.clone()))));
 
         let durable = settings.flush_disk_type == FlushDiskType::Sync;
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
