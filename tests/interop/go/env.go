@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,13 +52,15 @@ type routeData struct {
 	QueueDatas []struct{ ReadQueueNums, WriteQueueNums, Perm int }
 }
 
-// route asks for a topic's route by hand: the library keeps its own to itself. Nil means there is none.
-func route(namesrv, topic string) *routeData {
-	c, err := net.Dial("tcp", namesrv)
+// ask sends one request by hand, for what the library keeps to itself, and returns the answer's fields and body.
+func ask(address string, code int, fields map[string]string) (map[string]string, []byte) {
+	c, err := net.Dial("tcp", address)
 	check(err)
 	defer c.Close()
 	check(c.SetDeadline(time.Now().Add(10 * time.Second)))
-	header := fmt.Sprintf(`{"code":105,"flag":0,"language":"GO","opaque":1,"version":493,"extFields":{"topic":%q}}`, topic)
+	header, err := json.Marshal(map[string]interface{}{
+		"code": code, "flag": 0, "language": "GO", "opaque": 1, "version": 493, "extFields": fields})
+	check(err)
 	frame := make([]byte, 8, 8+len(header))
 	binary.BigEndian.PutUint32(frame, uint32(4+len(header)))
 	binary.BigEndian.PutUint32(frame[4:], uint32(len(header)))
@@ -68,13 +71,28 @@ func route(namesrv, topic string) *routeData {
 	answer := make([]byte, binary.BigEndian.Uint32(frame))
 	_, err = io.ReadFull(c, answer)
 	check(err)
-	body := answer[4+binary.BigEndian.Uint32(answer)&0xffffff:]
+	end := 4 + binary.BigEndian.Uint32(answer)&0xffffff
+	var decoded struct{ ExtFields map[string]string }
+	check(json.Unmarshal(answer[4:end], &decoded))
+	return decoded.ExtFields, answer[end:]
+}
+
+// route is nil when the name server has none of the topic.
+func route(namesrv, topic string) *routeData {
+	_, body := ask(namesrv, 105, map[string]string{"topic": topic})
 	if len(body) == 0 {
 		return nil
 	}
 	r := &routeData{}
 	check(json.Unmarshal(body, r))
 	return r
+}
+
+func maxOffset(broker, topic string, queue int) int {
+	fields, _ := ask(broker, 30, map[string]string{"topic": topic, "queueId": strconv.Itoa(queue)})
+	offset, err := strconv.Atoi(fields["offset"])
+	check(err)
+	return offset
 }
 
 // env is what a scenario is given: names nobody used before, and clients that are closed when it ends.
@@ -167,7 +185,8 @@ func (e *env) stored(topic string, atLeast int) []*primitive.MessageExt {
 	await(fmt.Sprintf("%d messages in %s", atLeast, topic), 20*time.Second, func() bool {
 		sum := 0
 		for q := range found {
-			for {
+			// The library's pull waits at the end of a queue for 20 seconds.
+			for max := maxOffset(e.broker, topic, q); len(found[q]) < max; {
 				mq := &primitive.MessageQueue{Topic: topic, BrokerName: e.brokerName, QueueId: q}
 				result, err := reader.PullFrom(background, mq, int64(len(found[q])), 32)
 				check(err)

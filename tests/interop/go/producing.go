@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand"
 	"regexp"
@@ -32,7 +31,7 @@ var producing = []scenario{
 	{"admin-topic", "together", 60, adminTopic},
 }
 
-var messageID = regexp.MustCompile("^([0-9A-F]{32}|[0-9A-F]{56})$")
+var messageID = regexp.MustCompile("^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{56})$")
 
 func sendSync(e *env) {
 	topic := e.topic("go-sync", 4)
@@ -213,8 +212,8 @@ func tooLarge(e *env) {
 	topic := e.topic("go-too-large", 1)
 	p := e.producer(producer.WithCompressMsgBodyOverHowmuch(1 << 30))
 	_, err := p.SendSync(background, primitive.NewMessage(topic, make([]byte, 4<<20+1)))
-	var refused primitive.MQBrokerErr
-	that(errors.As(err, &refused) && refused.ResponseCode == 13, "expected code 13, got %v", err)
+	// The library wraps the answer in an error of its own that keeps the code only as text.
+	that(err != nil && strings.Contains(err.Error(), "CODE: 13"), "expected code 13, got %v", err)
 	r, err := p.SendSync(background, message(topic, "fits"))
 	check(err)
 	same(0, r.QueueOffset, "offset of the next message")

