@@ -1,5 +1,6 @@
 package interop;
 
+import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageAccessor;
@@ -14,6 +15,11 @@ final class Compat {
 
     static SubscriptionGroupConfig groupConfig() {
         return new SubscriptionGroupConfig();
+    }
+
+    /** The two arguments after the addresses have changed places between 4.x and 5.x, silently: both are strings. */
+    static void deleteRoute(Env env, String topic) throws Exception {
+        env.admin().deleteTopicInNameServer(Set.of(env.namesrv()), topic, env.cluster());
     }
 
     static void deliverIn(Message message, long ms) {

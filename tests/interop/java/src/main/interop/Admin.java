@@ -59,7 +59,7 @@ final class Admin {
         env.admin().deleteTopicInBroker(Set.of(env.brokerAddress()), topic);
         // A registration of the broker that was under way may bring the topic back once in Java.
         Env.await("no route", 10_000, () -> {
-            env.admin().deleteTopicInNameServer(Set.of(env.namesrv()), env.cluster(), topic);
+            Compat.deleteRoute(env, topic);
             try {
                 env.admin().examineTopicRouteInfo(topic);
                 return false;

@@ -19,8 +19,8 @@ final class Restarting {
     private static final int BEFORE = 3_000;
 
     static final List<Scenario> SCENARIOS = new Scenario.Group("restart")
-        .add("restart-by-sigterm", 180, Restarting::terminate)
-        .add("restart-by-sigkill", 180, Restarting::kill)
+        .add("restart-by-sigterm", 300, Restarting::terminate)
+        .add("restart-by-sigkill", 300, Restarting::kill)
         .all;
 
     private static void terminate(Env env) throws Exception {
@@ -36,6 +36,8 @@ final class Restarting {
         traffic(env, "TERM");
 
         equal("kept", env.admin().getKVConfig("interop", topic), "key and value");
+        equal("delayed", Env.text(env.storedAtLeast(topic, 31).stream()
+            .max(java.util.Comparator.comparing(m -> m.getStoreTimestamp())).orElseThrow()), "the delayed message");
         readAll(env, topic, group, List.of("delayed"));
     }
 
@@ -48,7 +50,7 @@ final class Restarting {
         var consumer = env.push(group, topic, "*");
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
-        got.awaitExactly(expected, 30_000);
+        got.awaitExactly(expected, 60_000);
         consumer.shutdown();
         Env.await("the offsets stored", 10_000, () -> env.admin().examineConsumeStats(group, topic).computeTotalDiff() == 0);
     }
