@@ -1,0 +1,34 @@
+package interop;
+
+import java.util.Set;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageRequestMode;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
+
+/** What has another package or another name in 5.x. */
+final class Compat {
+    static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static SubscriptionGroupConfig groupConfig() {
+        return new SubscriptionGroupConfig();
+    }
+
+    /** The two arguments after the addresses have changed places between 4.x and 5.x, silently: both are strings. */
+    static void deleteRoute(Env env, String topic) throws Exception {
+        env.admin().deleteTopicInNameServer(Set.of(env.namesrv()), env.cluster(), topic);
+    }
+
+    static void deliverIn(Message message, long ms) {
+        message.setDelayTimeMs(ms);
+    }
+
+    static void consumeByPop(Env env, DefaultMQPushConsumer consumer, String topic) throws Exception {
+        consumer.setClientRebalance(false);
+        env.admin().setMessageRequestMode(
+            env.brokerAddress(), topic, consumer.getConsumerGroup(), MessageRequestMode.POP, 8, 3000);
+    }
+}

@@ -1,0 +1,168 @@
+package interop;
+
+import static interop.Env.equal;
+import static interop.Env.message;
+import static interop.Env.sendNumbered;
+import static interop.Env.text;
+import static interop.Env.that;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.consumer.MessageSelector;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.producer.LocalTransactionState;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
+import org.apache.rocketmq.client.utils.MessageUtil;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/** What our server does not do yet; run with {@code --all}. */
+final class Later {
+    static final List<Scenario> SCENARIOS = new Scenario.Group("later")
+        .add("request-reply", Later::requestReply)
+        .add("transaction-commit-and-rollback", Later::transaction)
+        .add("transaction-check", 120, Later::transactionCheck)
+        .add("sql-filter", Later::sqlFilter)
+        .add("pop-consumer", Later::popConsumer)
+        .add("timer-message", Later::timerMessage)
+        .all;
+
+    private static void requestReply(Env env) throws Exception {
+        String topic = env.topic("request", 1);
+        var replier = env.producer();
+        var consumer = env.push(Env.unique("request"), topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (batch, context) -> {
+            for (MessageExt m : batch) {
+                try {
+                    replier.send(MessageUtil.createReplyMessage(m, ("reply to " + text(m)).getBytes()));
+                } catch (Exception e) {
+                    return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+                }
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        var producer = env.producer();
+        for (int i = 0; i < 5; i++) {
+            Message reply = producer.request(message(topic, "request" + i), 15_000);
+            equal("reply to request" + i, new String(reply.getBody()), "reply");
+        }
+    }
+
+    private static TransactionMQProducer transactional(Env env, Map<String, AtomicInteger> checks) throws Exception {
+        var producer = new TransactionMQProducer(Env.unique("transaction"));
+        producer.setNamesrvAddr(env.namesrv());
+        producer.setInstanceName(Env.unique("t"));
+        producer.setTransactionListener(new TransactionListener() {
+            @Override
+            public LocalTransactionState executeLocalTransaction(Message m, Object arg) {
+                return (LocalTransactionState) arg;
+            }
+
+            @Override
+            public LocalTransactionState checkLocalTransaction(MessageExt m) {
+                checks.computeIfAbsent(text(m), k -> new AtomicInteger()).incrementAndGet();
+                return text(m).startsWith("yes") ? LocalTransactionState.COMMIT_MESSAGE : LocalTransactionState.ROLLBACK_MESSAGE;
+            }
+        });
+        env.closing(producer::shutdown);
+        producer.start();
+        return producer;
+    }
+
+    private static void transaction(Env env) throws Exception {
+        String topic = env.topic("transaction", 2);
+        var got = new Collector();
+        var consumer = env.push(Env.unique("transaction"), topic, "*");
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        var producer = transactional(env, new ConcurrentHashMap<>());
+        List<String> committed = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            var state = i % 2 == 0 ? LocalTransactionState.COMMIT_MESSAGE : LocalTransactionState.ROLLBACK_MESSAGE;
+            producer.sendMessageInTransaction(message(topic, "m" + i), state);
+            if (i % 2 == 0) {
+                committed.add("m" + i);
+            }
+        }
+        got.awaitExactly(committed, 20_000);
+    }
+
+    private static void transactionCheck(Env env) throws Exception {
+        String topic = env.topic("check", 1);
+        var got = new Collector();
+        var consumer = env.push(Env.unique("check"), topic, "*");
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        Map<String, AtomicInteger> checks = new ConcurrentHashMap<>();
+        var producer = transactional(env, checks);
+        for (String body : List.of("yes", "no")) {
+            producer.sendMessageInTransaction(message(topic, body), LocalTransactionState.UNKNOW);
+        }
+        producer.getDefaultMQProducerImpl().getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
+        Env.await("both checked", 100_000, () -> checks.size() == 2);
+        got.awaitExactly(List.of("yes"), 20_000);
+    }
+
+    private static void sqlFilter(Env env) throws Exception {
+        String topic = env.topic("sql", 2);
+        var got = new Collector();
+        var consumer = env.push(Env.unique("sql"), topic, "*");
+        consumer.subscribe(topic, MessageSelector.bySql("n BETWEEN 3 AND 12 AND (color = 'red' OR color IS NULL) AND TAGS = 't'"));
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        var producer = env.producer();
+        List<String> wanted = new ArrayList<>();
+        String[] colors = {"red", "blue", null};
+        for (int i = 0; i < 20; i++) {
+            Message m = message(topic, "m" + i);
+            m.setTags("t");
+            m.putUserProperty("n", "" + i);
+            String color = colors[i % 3];
+            if (color != null) {
+                m.putUserProperty("color", color);
+            }
+            producer.send(m);
+            if (i >= 3 && i <= 12 && !"blue".equals(color)) {
+                wanted.add("m" + i);
+            }
+        }
+        got.awaitExactly(wanted, 20_000);
+    }
+
+    private static void popConsumer(Env env) throws Exception {
+        String topic = env.topic("pop", 4);
+        var got = new Collector();
+        var consumer = env.push(Env.unique("pop"), topic, "*");
+        Compat.consumeByPop(env, consumer, topic);
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        got.awaitExactly(sendNumbered(env.producer(), topic, "m", 100), 40_000);
+    }
+
+    private static void timerMessage(Env env) throws Exception {
+        String topic = env.topic("timer", 1);
+        var got = new Collector();
+        var consumer = env.push(Env.unique("timer"), topic, "*");
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        long sent = System.currentTimeMillis();
+        for (long delay : new long[] {5_000, 2_500}) {
+            Message m = message(topic, "" + delay);
+            Compat.deliverIn(m, delay);
+            env.producer().send(m);
+        }
+        got.awaitExactly(List.of("2500", "5000"), 30_000);
+        equal(List.of("2500", "5000"), got.texts(), "order of arrival");
+        for (MessageExt m : got.all()) {
+            long took = m.getStoreTimestamp() - sent;
+            long delay = Long.parseLong(text(m));
+            that(took >= delay - 1000 && took < delay + 4000, delay + " ms took " + took + " ms");
+        }
+    }
+}
