@@ -281,6 +281,12 @@ impl Store {
         self.core.sweep()
     }
 
+    /// Merges runs of the key index as long as there is something to merge. Happens by itself.
+    pub fn merge_keys(&self) -> Result<(), Error> {
+        while self.core.keys.merge_once(self.core.segments.range().0)? {}
+        Ok(())
+    }
+
     /// Stops accepting, flushes, saves a checkpoint and ends the threads. Idempotent.
     pub fn close(&self) -> Result<(), Error> {
         let Some(lock) = self.lock.lock().take() else { return Ok(()) };
