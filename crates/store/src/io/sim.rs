@@ -4,7 +4,7 @@
 //! names are pending until `sync_dir`. A crash keeps of the pending writes a random part, in sectors of 512 bytes,
 //! and of the pending names a random beginning. All chances come from one seed.
 
-use super::{File, Io, Space};
+use super::{File, Io, Lock, Space};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -67,8 +67,12 @@ struct SimFile {
     disk: SimDisk,
     node: usize,
     life: u64,
-    /// To be given up with the handle.
-    lock: Option<PathBuf>,
+}
+
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+    life: u64,
 }
 
 impl SimDisk {
@@ -162,8 +166,8 @@ impl SimDisk {
         world.pending_names.clear();
     }
 
-    fn handle(&self, node: usize, life: u64, lock: Option<PathBuf>) -> Arc<dyn File> {
-        Arc::new(SimFile { disk: self.clone(), node, life, lock })
+    fn handle(&self, node: usize, life: u64) -> Arc<dyn File> {
+        Arc::new(SimFile { disk: self.clone(), node, life })
     }
 }
 
@@ -210,7 +214,7 @@ impl World {
 impl Io for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let world = self.0.lock();
-        Ok(self.handle(world.node(path)?, world.life, None))
+        Ok(self.handle(world.node(path)?, world.life))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -227,7 +231,7 @@ impl Io for SimDisk {
                 node
             }
         };
-        Ok(self.handle(node, world.life, None))
+        Ok(self.handle(node, world.life))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -268,13 +272,12 @@ impl Io for SimDisk {
         Ok(())
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        if !self.0.lock().locked.insert(path.to_owned()) {
+    fn lock(&self, path: &Path, _text: &str) -> io::Result<Box<dyn Lock>> {
+        let mut world = self.0.lock();
+        if !world.locked.insert(path.to_owned()) {
             return Err(ErrorKind::WouldBlock.into());
         }
-        drop(self.open(path).or_else(|_| self.create(path))?);
-        let world = self.0.lock();
-        Ok(self.handle(world.node(path)?, world.life, Some(path.to_owned())))
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_owned(), life: world.life }))
     }
 
     fn space(&self, _dir: &Path) -> io::Result<Space> {
@@ -289,12 +292,13 @@ impl SimFile {
     }
 }
 
-impl Drop for SimFile {
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
     fn drop(&mut self) {
-        if let Some(path) = &self.lock
-            && let Ok(mut world) = self.world()
-        {
-            world.locked.remove(path);
+        let mut world = self.disk.0.lock();
+        if world.life == self.life {
+            world.locked.remove(&self.path);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Cutting the power, and cutting the log.
 
 use crate::help::*;
+use protocol::record::validate;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use store::io::sim::Faults;
-use store::{Error, Store};
+use store::{Error, Flush, IndexKey, Store};
 
 /// What a history knows of one topic.
 #[derive(Default)]
@@ -26,7 +28,12 @@ fn what_was_acknowledged_survives_any_crash_and_queues_equal_the_log() {
 
 fn history(seed: u64) {
     let rng = &mut SmallRng::seed_from_u64(seed);
-    let sim = Sim::new(seed);
+    let mut sim = Sim::new(seed);
+    let synced = rng.random_bool(0.8);
+    if !synced {
+        // Then only what a checkpoint flushed is sure to survive.
+        sim.options.flush = Flush::Async { interval: Duration::from_secs(1) };
+    }
     let mut topics: BTreeMap<String, Topic> = BTreeMap::new();
     let mut states: Vec<String> = Vec::new();
     let mut open_states = Vec::new();
@@ -44,10 +51,15 @@ fn history(seed: u64) {
         for step in 0..rng.random_range(0..60) {
             match rng.random_range(0..20) {
                 0..=11 => {
-                    let topic = format!("topic-{}", rng.random_range(0..4));
-                    let body = format!("{life}.{step}:{}", "x".repeat(rng.random_range(0..1500)));
-                    append(&store, &topic, &body);
-                    topics.entry(topic).or_default().open.push(body);
+                    let name = format!("topic-{}", rng.random_range(0..4));
+                    let count = if rng.random_bool(0.2) { rng.random_range(2..8) } else { 1 };
+                    let bodies: Vec<_> = (0..count)
+                        .map(|i| format!("{life}.{step}.{i}:{}", "x".repeat(rng.random_range(0..1500))))
+                        .collect();
+                    let records: Vec<_> =
+                        bodies.iter().map(|body| record(&name, body.as_bytes(), "KEYS\u{1}key\u{2}")).collect();
+                    store.append_batch(&store.queue(&name, 0), &records).unwrap();
+                    topics.entry(name).or_default().open.extend(bodies);
                 }
                 12..=13 => {
                     let body = format!("state {life}.{step}");
@@ -59,18 +71,28 @@ fn history(seed: u64) {
                     let end = store.remove_topic(&topic).unwrap().end;
                     store.write_pending();
                     assert!(store.acknowledged().reached(end));
+                    store.checkpoint(None).unwrap();
                     acknowledge(&mut topics);
                     states.append(&mut open_states);
                     topics.remove(&topic);
                 }
                 15..=16 => {
                     store.write_pending();
-                    acknowledge(&mut topics);
-                    states.append(&mut open_states);
+                    if synced {
+                        acknowledge(&mut topics);
+                        states.append(&mut open_states);
+                    }
+                    if synced && rng.random_bool(0.3) {
+                        // The log is flushed, so the faults meet derived files only, and must do no harm.
+                        let [write, sync, full] = std::array::from_fn(|_| rng.random_bool(0.4));
+                        sim.disk.set_faults(Faults { write, sync, full, short_writes: false });
+                        let _ = store.checkpoint(None);
+                        let _ = store.merge_keys();
+                        sim.disk.set_faults(Faults::default());
+                    }
                 }
                 17 => {
                     let covered = rng.random_bool(0.5).then(|| store.appended());
-                    // A sync that fails in a checkpoint of derived files must not do harm.
                     store.checkpoint(covered).unwrap();
                     acknowledge(&mut topics);
                     states.append(&mut open_states);
@@ -84,6 +106,7 @@ fn history(seed: u64) {
                     states.append(&mut open_states);
                     break;
                 }
+                18 => store.merge_keys().unwrap(),
                 _ => sim.clock.set(1_000_000 + step),
             }
         }
@@ -111,6 +134,10 @@ fn check_topics(store: &Store, topics: &mut BTreeMap<String, Topic>, seed: u64, 
         all.append(&mut topic.open);
         assert!(found.len() >= least, "SEED={seed} life {life} {name}: {} of {least}", found.len());
         assert_eq!(found[..], all[..found.len().min(all.len())], "SEED={seed} life {life} {name}");
+        let by_key = block(store.query(&name, IndexKey::Key("key"), usize::MAX, 0, i64::MAX)).unwrap();
+        let by_key = by_key.iter().map(|bytes| validate(bytes, true).unwrap().body().to_vec());
+        let newest: Vec<_> = by_key.take(found.len()).collect();
+        assert!(newest.iter().rev().eq(found.iter().map(|body| body.as_bytes())), "SEED={seed} life {life} {name}");
         topic.acknowledged = found;
         if let Some(queue) = store.find_queue(&name, 0) {
             assert_eq!(queue_offsets(store, &queue), (0..topic.acknowledged.len() as u64).collect::<Vec<_>>());
