@@ -4,11 +4,12 @@
 //! small file `progress`, little endian:
 //!
 //! ```text
-//! magic "RMQPROG1" 8 | crc of the rest 4 | clean 1 | zero 3 | durable 8 | state 8
+//! magic "RMQPROG1" 8 | crc of the rest 4 | clean 1 | zero 3 | durable 8 | state 8 | start 8
 //! ```
 //!
 //! `durable`: bytes before it were synced, so what is unreadable there was lost by the device, not by a crash.
-//! `state`: replay state records from here on. `clean`: the log ends at `durable`, in order.
+//! `state`: replay state records from here on. `start`: first byte of the log, which the queues have heard of.
+//! `clean`: the log ends at `durable`, in order.
 
 use crate::LogOffset;
 use crate::core::Core;
@@ -21,7 +22,7 @@ use std::sync::atomic::Ordering;
 
 const NAME: &str = "progress";
 const MAGIC: &[u8; 8] = b"RMQPROG1";
-const FILE_BYTES: usize = 32;
+const FILE_BYTES: usize = 40;
 
 /// What the file says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) struct Saved {
     pub(crate) clean: bool,
     pub(crate) durable: u64,
     pub(crate) state: u64,
+    pub(crate) start: u64,
 }
 
 impl Saved {
@@ -50,6 +52,7 @@ impl Saved {
             clean: bytes[12] == 1,
             durable: number(16),
             state: number(24),
+            start: number(32),
         })
     }
 
@@ -58,7 +61,8 @@ impl Saved {
         bytes[..8].copy_from_slice(MAGIC);
         bytes[12] = self.clean.into();
         bytes[16..24].copy_from_slice(&self.durable.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.state.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.state.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.start.to_le_bytes());
         let crc = crc32fast::hash(&bytes[12..]);
         bytes[8..12].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -105,7 +109,7 @@ impl Core {
             Some(last) if last >= maintenance.state_at => maintenance.state_at,
             _ => place.log,
         };
-        let saved = Saved { clean, durable: place.log, state };
+        let saved = Saved { clean, durable: place.log, state, start: self.segments.range().0 };
         if dirty.is_empty() && removed.is_empty() && saved == maintenance.saved {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 /// One mark of the log: everything before it has been written, or flushed.
 #[derive(Default)]
@@ -43,8 +44,8 @@ impl Mark {
         Wait { mark: self, at: at.0, key: None }
     }
 
-    /// [`Mark::wait`] for a thread.
-    pub(crate) fn wait_blocking(&self, at: LogOffset) -> Result<(), Error> {
+    /// [`Mark::wait`] for a thread; `None` if the mark is not there in time.
+    pub(crate) fn wait_blocking(&self, at: LogOffset, timeout: Duration) -> Option<Result<(), Error>> {
         struct Unpark(std::thread::Thread);
         impl Wake for Unpark {
             fn wake(self: std::sync::Arc<Self>) {
@@ -52,12 +53,14 @@ impl Mark {
             }
         }
         let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+        let deadline = Instant::now() + timeout;
         let mut wait = std::pin::pin!(self.wait(at));
         loop {
-            match wait.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => std::thread::park(),
+            if let Poll::Ready(result) = wait.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(result);
             }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            std::thread::park_timeout(left);
         }
     }
 
@@ -134,13 +137,17 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    fn wait(mark: &Mark, at: u64) -> Result<(), Error> {
+        mark.wait_blocking(LogOffset(at), Duration::from_secs(60)).expect("in time")
+    }
+
     #[test]
     fn waits_end_when_the_mark_rises_or_ends() {
         let mark = Arc::new(Mark::new(10));
-        assert!(mark.wait_blocking(LogOffset(10)).is_ok());
+        assert!(wait(&mark, 10).is_ok());
         let waiter = std::thread::spawn({
             let mark = mark.clone();
-            move || (mark.wait_blocking(LogOffset(20)), mark.wait_blocking(LogOffset(21)))
+            move || (wait(&mark, 20), wait(&mark, 21))
         });
         mark.raise(20, &mut Vec::new());
         mark.end(Error::Closed);
@@ -155,7 +162,7 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let mark = mark.clone();
-                std::thread::spawn(move || (1..=20_000).all(|at| mark.wait_blocking(LogOffset(at)).is_ok()))
+                std::thread::spawn(move || (1..=20_000).all(|at| wait(&mark, at).is_ok()))
             })
             .collect();
         let mut scratch = Vec::new();

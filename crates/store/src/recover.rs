@@ -74,6 +74,10 @@ impl Core {
             None => self.last_used_segment()?,
         };
         let mut scanner = Scanner::new(self, from);
+        if let Some(saved) = found.saved {
+            // A Java broker allows what we take for torn, so this is only for logs of ours.
+            scanner.torn_from = saved.durable;
+        }
         let mut last = found.queues.filter(|place| place.log == from).map_or(from, |place| place.last_record);
         let mut saved_to = from;
         loop {
@@ -108,7 +112,11 @@ impl Core {
             clean: recovery.clean,
             durable: found.saved.map_or(0, |saved| saved.durable.min(end)),
             state: starts.state.min(end),
+            start: min,
         });
+        if found.saved.is_none_or(|saved| saved.start != min) {
+            self.advance_queues()?;
+        }
         let soon = if recovery.scanned_bytes > 0 { 0 } else { self.options.checkpoint_bytes };
         self.checkpoint_due.store(end + soon, Ordering::Relaxed);
         recovery.elapsed = started.elapsed();
@@ -237,7 +245,7 @@ impl Core {
             appender.keys = old.keys;
         }
         *self.writer.lock() = Writer::new(end);
-        self.prepare.begin_at(end);
+        self.prepare.begin_at(end, segment.end());
         self.progress.show(end);
         self.progress.written.raise(end, &mut Vec::new());
         self.progress.flushed.raise(end, &mut Vec::new());
@@ -251,11 +259,13 @@ struct Scanner<'a> {
     at: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// From here on records may be torn where their checksum does not see it.
+    torn_from: u64,
 }
 
 impl<'a> Scanner<'a> {
     fn new(core: &'a Core, at: u64) -> Self {
-        Self { core, at, window: Vec::new(), window_start: at }
+        Self { core, at, window: Vec::new(), window_start: at, torn_from: u64::MAX }
     }
 
     /// Where in the window the next record lies; `None` if none begins at `at`.
@@ -265,7 +275,7 @@ impl<'a> Scanner<'a> {
             let offset = self.at.checked_sub(self.window_start).map_or(usize::MAX, |offset| offset as usize);
             let bytes = self.window.get(offset..).unwrap_or_default();
             match record::validate(bytes, true) {
-                Ok(view) if view.log_offset() == self.at => {
+                Ok(view) if view.log_offset() == self.at && !(self.at >= self.torn_from && view.looks_torn()) => {
                     let len = view.len();
                     self.at += len as u64;
                     return Ok(Some(offset..offset + len));

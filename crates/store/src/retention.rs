@@ -56,6 +56,8 @@ impl Core {
             deleted += 1;
         }
         if deleted > 0 {
+            // What derives from the log must not forget what a crash could bring back.
+            self.segments.sync_dir().doing("sync", &self.options.dir)?;
             self.advance_queues()?;
             self.keys.forget_before(self.segments.range().0);
             tracing::info!(deleted, log_start = self.segments.range().0, "old segments deleted");
@@ -97,7 +99,7 @@ impl Core {
     }
 
     /// Moves the first offsets of all queues behind what was deleted.
-    fn advance_queues(&self) -> Result<(), Error> {
+    pub(crate) fn advance_queues(&self) -> Result<(), Error> {
         let log_min = self.segments.range().0;
         let mut behind = Vec::new();
         self.queues.table.for_each(|queue| {

@@ -4,7 +4,7 @@ use crate::checkpoint::Saved;
 use crate::clock::{Clock, SystemClock};
 use crate::core::Core;
 use crate::error::{Doing, Error};
-use crate::io::{Disk, File, Io, Space};
+use crate::io::{Disk, Io, Lock, Space};
 use crate::keys::{IndexKey, Keys};
 use crate::log::append::{Appended, Appender};
 use crate::log::prepare::Prepare;
@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 pub struct Store {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    lock: Mutex<Option<Arc<dyn File>>>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 /// See [`Store::usage`].
@@ -281,6 +281,12 @@ impl Store {
         self.core.sweep()
     }
 
+    /// Merges runs of the key index as long as there is something to merge. Happens by itself.
+    pub fn merge_keys(&self) -> Result<(), Error> {
+        while self.core.keys.merge_once(self.core.segments.range().0)? {}
+        Ok(())
+    }
+
     /// Stops accepting, flushes, saves a checkpoint and ends the threads. Idempotent.
     pub fn close(&self) -> Result<(), Error> {
         let Some(lock) = self.lock.lock().take() else { return Ok(()) };
@@ -320,14 +326,12 @@ const LOCK: &str = "lock";
 const ABORT: &str = "abort";
 
 /// Keeps Java brokers and other processes of ours away. The file holds its own name, as theirs does.
-fn take_lock(io: &dyn Io, dir: &Path) -> Result<Arc<dyn File>, Error> {
+fn take_lock(io: &dyn Io, dir: &Path) -> Result<Box<dyn Lock>, Error> {
     let path = dir.join(LOCK);
-    let lock = match io.lock(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Err(Error::Locked(path)),
-        lock => lock.doing("lock", &path)?,
-    };
-    crate::io::write_all(&*lock, LOCK.as_bytes(), 0).doing("write", &path)?;
-    Ok(lock)
+    match io.lock(&path, LOCK) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked(path)),
+        lock => lock.doing("lock", &path),
+    }
 }
 
 /// Leaves a file that only an orderly end removes, and says whether it was there already.

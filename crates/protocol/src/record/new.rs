@@ -44,7 +44,7 @@ pub struct Stamp {
     pub store_timestamp: i64,
 }
 
-/// Refused before encoding: a field is larger than the layout can say.
+/// Refused before encoding: the layout has no room for it, or recovery could not tell it from a torn write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// In bytes.
@@ -56,6 +56,10 @@ pub enum LimitError {
     /// In bytes, of the whole record.
     #[error("a record of {0} bytes is too large")]
     Record(usize),
+    /// The checksum covers the body only, and what a crash leaves unwritten is zero: a zero byte in the topic or the
+    /// properties is how a torn record is recognised, so a whole one must not have any.
+    #[error("the topic or the properties contain a zero byte")]
+    ZeroByte,
 }
 
 impl NewRecord<'_> {
@@ -63,6 +67,9 @@ impl NewRecord<'_> {
     /// in the log is known.
     pub fn measure(&self) -> Result<Measured<'_>, LimitError> {
         let len = self.encoded_len()?;
+        if self.topic.contains('\0') || self.properties.contains('\0') {
+            return Err(LimitError::ZeroByte);
+        }
         Ok(Measured { record: self, len, body_crc: crc32fast::hash(self.body) & 0x7FFF_FFFF })
     }
 
@@ -252,6 +259,8 @@ mod tests {
         let long = "x".repeat(40_000);
         assert_eq!(NewRecord { properties: &long, ..sample() }.encoded_len(), Err(LimitError::Properties(40_000)));
         assert_eq!(NewRecord { topic: &long, ..sample() }.encoded_len(), Err(LimitError::Topic(40_000)));
+        let zero = NewRecord { properties: "a\u{1}\0\u{2}", ..sample() };
+        assert_eq!(zero.measure().map(|_| ()), Err(LimitError::ZeroByte));
     }
 
     #[test]
@@ -265,7 +274,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_read_back(
             topic in "[a-zA-Z%_-]{1,300}",
-            properties in ".{0,200}",
+            properties in "[^\\x00]{0,200}",
             body in proptest::collection::vec(any::<u8>(), 0..2000),
             (queue_id, flag, times) in (any::<u32>(), any::<i32>(), any::<i32>()),
             (v6_born, v6_store) in (any::<bool>(), any::<bool>()),

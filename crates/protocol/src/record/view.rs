@@ -207,6 +207,12 @@ impl<'a> RecordView<'a> {
         str::from_utf8(&self.bytes[self.properties.clone()]).unwrap_or("")
     }
 
+    /// Whether topic and properties, which no checksum covers, look like a write of which only a part arrived: see
+    /// [`super::LimitError::ZeroByte`].
+    pub fn looks_torn(&self) -> bool {
+        self.bytes[self.topic.clone()].contains(&0) || self.bytes[self.properties.clone()].contains(&0)
+    }
+
     /// One property.
     pub fn property(&self, name: &str) -> Option<&'a str> {
         super::property(self.properties(), name)

@@ -1,12 +1,14 @@
 //! The real file system.
 
-use super::{File, Io, Space};
+use super::{File, Io, Lock, Space};
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The file system of this machine.
@@ -14,6 +16,15 @@ use std::sync::Arc;
 pub struct Disk;
 
 struct DiskFile(std::fs::File);
+
+/// The lock file. Locks of this kind belong to the process, so a list keeps its stores apart; and closing any other
+/// handle of the file would give up the lock, so there never is one.
+struct LockFile {
+    _file: std::fs::File,
+    path: PathBuf,
+}
+
+static LOCKED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 impl Io for Disk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -52,19 +63,40 @@ impl Io for Disk {
         std::fs::File::open(dir)?.sync_all()
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        // A whole-file lock of the fcntl kind, which is what Java takes on byte 0: the two exclude each other.
-        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Arc::new(DiskFile(file))),
-            Err(Errno::AGAIN | Errno::ACCESS) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(error) => Err(error.into()),
+    fn lock(&self, path: &Path, text: &str) -> io::Result<Box<dyn Lock>> {
+        let path = std::path::absolute(path)?;
+        if !LOCKED.lock().insert(path.clone()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let lock = || {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            // The whole file, which includes the byte 0 that Java locks.
+            match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => file.write_all_at(text.as_bytes(), 0).map(|()| file),
+                Err(Errno::AGAIN | Errno::ACCESS) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => Err(io::Error::from(error)),
+            }
+        };
+        match lock() {
+            Ok(_file) => Ok(Box::new(LockFile { _file, path })),
+            Err(error) => {
+                LOCKED.lock().remove(&path);
+                Err(error)
+            }
         }
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(Space { total: stat.f_blocks * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
+    }
+}
+
+impl Lock for LockFile {}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        LOCKED.lock().remove(&self.path);
     }
 }
 

@@ -29,12 +29,15 @@ pub trait Io: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names of a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Takes the lock Java's `FileChannel.tryLock(0, 1)` takes, until the value is dropped; `WouldBlock` if another
-    /// process has it.
-    fn lock(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Takes the lock Java's `FileChannel.tryLock(0, 1)` takes, and writes a text into its file; `WouldBlock` if
+    /// somebody has it, in this process or another.
+    fn lock(&self, path: &Path, text: &str) -> io::Result<Box<dyn Lock>>;
     /// How full the file system of a directory is.
     fn space(&self, dir: &Path) -> io::Result<Space>;
 }
+
+/// A lock that is held until the value is dropped.
+pub trait Lock: Send + Sync {}
 
 /// An open file. Reads and writes say where; there is no position.
 pub trait File: Send + Sync + 'static {

@@ -1,1 +1,360 @@
-//! A simulated disk.
+//! A file system in memory that knows what a crash would leave of it.
+//!
+//! Every file has what programs see and what is durable; the writes between the two are pending until `sync`, and
+//! names are pending until `sync_dir`. A crash keeps of the pending writes a random part, in sectors of 512 bytes,
+//! and of the pending names a random beginning. All chances come from one seed.
+
+use super::{File, Io, Lock, Space};
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SECTOR_BYTES: usize = 512;
+
+/// The simulated disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Mutex<World>>);
+
+/// What goes wrong from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults {
+    /// Writes find no space, some of them after a part was written.
+    pub full: bool,
+    /// Writes fail.
+    pub write: bool,
+    /// Syncs fail; what they should have made durable stays pending.
+    pub sync: bool,
+    /// Writes take a part of what they are given, now and then.
+    pub short_writes: bool,
+}
+
+struct World {
+    rng: SmallRng,
+    nodes: Vec<Node>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    pending_names: Vec<NameChange>,
+    locked: HashSet<PathBuf>,
+    faults: Faults,
+    space: Space,
+    /// Grows with each crash: handles from before are dead.
+    life: u64,
+}
+
+#[derive(Default)]
+struct Node {
+    data: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Len(usize),
+}
+
+enum NameChange {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+}
+
+struct SimFile {
+    disk: SimDisk,
+    node: usize,
+    life: u64,
+}
+
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+    life: u64,
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(World {
+            rng: SmallRng::seed_from_u64(seed),
+            nodes: Vec::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending_names: Vec::new(),
+            locked: HashSet::new(),
+            faults: Faults::default(),
+            space: Space { total: 100, available: 100 },
+            life: 0,
+        })))
+    }
+
+    /// Sets what goes wrong.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.lock().faults = faults;
+    }
+
+    /// Sets how full the disk says it is.
+    pub fn set_space(&self, space: Space) {
+        self.0.lock().space = space;
+    }
+
+    /// Cuts the power. Handles from before answer errors; the disk can be opened again at once.
+    pub fn crash(&self) {
+        let world = &mut *self.0.lock();
+        world.life += 1;
+        world.locked.clear();
+        world.faults = Faults::default();
+        let kept_names = world.rng.random_range(0..=world.pending_names.len());
+        let kept = world.pending_names.drain(..).take(kept_names).collect::<Vec<_>>();
+        kept.into_iter().for_each(|change| change.apply(&mut world.durable_names));
+        world.names = world.durable_names.clone();
+        for node in &mut world.nodes {
+            // Some crashes keep nothing, some everything, most something.
+            let share = [0.0, 0.1, 0.5, 0.9, 1.0][world.rng.random_range(0..5)];
+            for change in std::mem::take(&mut node.pending) {
+                match change {
+                    Change::Write { at, bytes } => {
+                        let mut from = 0;
+                        while from < bytes.len() {
+                            let to = bytes.len().min(from + SECTOR_BYTES - (at + from) % SECTOR_BYTES);
+                            if world.rng.random_bool(share) {
+                                let sector = Change::Write { at: at + from, bytes: bytes[from..to].to_vec() };
+                                sector.apply(&mut node.durable);
+                            }
+                            from = to;
+                        }
+                    }
+                    len @ Change::Len(_) => len.apply(&mut node.durable),
+                }
+            }
+            node.data.clone_from(&node.durable);
+        }
+    }
+
+    /// The files below a directory.
+    pub fn files(&self, dir: &Path) -> Vec<PathBuf> {
+        self.0.lock().names.keys().filter(|path| path.starts_with(dir)).cloned().collect()
+    }
+
+    /// The content of a file, to be changed by a test, durably.
+    pub fn edit(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        let world = &mut *self.0.lock();
+        let node = &mut world.nodes[world.names[path]];
+        edit(&mut node.data);
+        node.durable.clone_from(&node.data);
+        node.pending.clear();
+    }
+
+    /// Puts a file there, durably.
+    pub fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let world = &mut *self.0.lock();
+        let node = Node { data: bytes.clone(), durable: bytes, pending: Vec::new() };
+        world.nodes.push(node);
+        world.names.insert(path.to_owned(), world.nodes.len() - 1);
+        world.durable_names = world.names.clone();
+        world.pending_names.clear();
+    }
+
+    /// Deletes a file, durably.
+    pub fn delete(&self, path: &Path) {
+        let world = &mut *self.0.lock();
+        world.names.remove(path);
+        world.durable_names = world.names.clone();
+        world.pending_names.clear();
+    }
+
+    fn handle(&self, node: usize, life: u64) -> Arc<dyn File> {
+        Arc::new(SimFile { disk: self.clone(), node, life })
+    }
+}
+
+impl Change {
+    fn apply(&self, data: &mut Vec<u8>) {
+        match self {
+            Self::Write { at, bytes } => {
+                if data.len() < at + bytes.len() {
+                    data.resize(at + bytes.len(), 0);
+                }
+                data[*at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            Self::Len(len) => data.resize(*len, 0),
+        }
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Link(path, node) => drop(names.insert(path.clone(), *node)),
+            Self::Unlink(path) => drop(names.remove(path)),
+        }
+    }
+}
+
+impl World {
+    fn change_name(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.pending_names.push(change);
+    }
+
+    fn change(&mut self, node: usize, change: Change) {
+        let node = &mut self.nodes[node];
+        change.apply(&mut node.data);
+        node.pending.push(change);
+    }
+
+    fn node(&self, path: &Path) -> io::Result<usize> {
+        self.names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+}
+
+impl Io for SimDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let world = self.0.lock();
+        Ok(self.handle(world.node(path)?, world.life))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let world = &mut *self.0.lock();
+        let node = match world.node(path) {
+            Ok(node) => {
+                world.change(node, Change::Len(0));
+                node
+            }
+            Err(_) => {
+                world.nodes.push(Node::default());
+                let node = world.nodes.len() - 1;
+                world.change_name(NameChange::Link(path.to_owned(), node));
+                node
+            }
+        };
+        Ok(self.handle(node, world.life))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let world = self.0.lock();
+        let names = world.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    }
+
+    fn make_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let world = &mut *self.0.lock();
+        let node = world.node(from)?;
+        // One change in a journal: after a crash there is the old name or the new one. The old one staying behind
+        // as well would be harmless, so the order of the two stands for it.
+        world.change_name(NameChange::Link(to.to_owned(), node));
+        world.change_name(NameChange::Unlink(from.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let world = &mut *self.0.lock();
+        world.node(path)?;
+        world.change_name(NameChange::Unlink(path.to_owned()));
+        Ok(())
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        let world = &mut *self.0.lock();
+        if world.faults.sync {
+            return Err(io::Error::other("simulated: the sync failed"));
+        }
+        // A journal is written in order: what happened before, anywhere, is in it.
+        let changes = std::mem::take(&mut world.pending_names);
+        changes.iter().for_each(|change| change.apply(&mut world.durable_names));
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path, _text: &str) -> io::Result<Box<dyn Lock>> {
+        let mut world = self.0.lock();
+        if !world.locked.insert(path.to_owned()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock { disk: self.clone(), path: path.to_owned(), life: world.life }))
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        Ok(self.0.lock().space)
+    }
+}
+
+impl SimFile {
+    fn world(&self) -> io::Result<parking_lot::MutexGuard<'_, World>> {
+        let world = self.disk.0.lock();
+        if world.life == self.life { Ok(world) } else { Err(io::Error::other("simulated: the power was cut")) }
+    }
+}
+
+impl Lock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut world = self.disk.0.lock();
+        if world.life == self.life {
+            world.locked.remove(&self.path);
+        }
+    }
+}
+
+impl File for SimFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let world = self.world()?;
+        let data = world.nodes[self.node].data.get(at as usize..).unwrap_or_default();
+        let n = data.len().min(buf.len());
+        buf[..n].copy_from_slice(&data[..n]);
+        Ok(n)
+    }
+
+    fn read_now(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
+        if self.world()?.rng.random_bool(0.05) {
+            return Ok(None);
+        }
+        self.read_at(buf, at).map(Some)
+    }
+
+    fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        let world = &mut *self.world()?;
+        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        if world.faults.write {
+            return Err(io::Error::other("simulated: the write failed"));
+        }
+        if world.faults.full {
+            if bytes.len() < 2 || world.rng.random_bool(0.7) {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            bytes.truncate(world.rng.random_range(1..bytes.len()));
+        } else if world.faults.short_writes && bytes.len() > 1 && world.rng.random_bool(0.3) {
+            bytes.truncate(world.rng.random_range(1..bytes.len()));
+        }
+        let n = bytes.len();
+        world.change(self.node, Change::Write { at: at as usize, bytes });
+        Ok(n)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let world = &mut *self.world()?;
+        if world.faults.sync {
+            return Err(io::Error::other("simulated: the sync failed"));
+        }
+        let node = &mut world.nodes[self.node];
+        let pending = std::mem::take(&mut node.pending);
+        pending.iter().for_each(|change| change.apply(&mut node.durable));
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.world()?.change(self.node, Change::Len(len as usize));
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.world()?.nodes[self.node].data.len() as u64)
+    }
+}

@@ -26,6 +26,8 @@ const READ_BYTES_MAX: u64 = 4 << 20;
 
 impl Core {
     pub(crate) async fn read(&self, ranges: &[(LogOffset, u32)]) -> Result<Vec<Slice>, Error> {
+        // The tail may still hold what retention has deleted.
+        let log_min = self.segments.range().0;
         let mut slices = Vec::new();
         let mut first = 0;
         while let Some(&(LogOffset(start), size)) = ranges.get(first) {
@@ -50,7 +52,7 @@ impl Core {
             }
             let len = (end - start) as usize;
             let bytes = match (cached, segment) {
-                _ if end > self.progress.visible() => None,
+                _ if start < log_min || end > self.progress.visible() => None,
                 (Some(bytes), _) => Some(bytes.slice(..len)),
                 (None, Some(segment)) if end <= segment.end() => {
                     Some(self.read_file(&segment.file, start - segment.base, len).await?)
@@ -66,7 +68,7 @@ impl Core {
     /// The record that begins exactly at `at`, which nobody vouches for.
     pub(crate) async fn record_at(&self, at: LogOffset) -> Result<Option<Bytes>, Error> {
         let visible = self.progress.visible();
-        if at.0.saturating_add(u64::from(BLANK_BYTES)) > visible {
+        if at.0 < self.segments.range().0 || at.0.saturating_add(u64::from(BLANK_BYTES)) > visible {
             return Ok(None);
         }
         let bytes = if let Some(bytes) = self.tail.get(at.0) {

@@ -106,6 +106,11 @@ impl Segments {
         Ok(())
     }
 
+    /// Makes removals durable.
+    pub(crate) fn sync_dir(&self) -> std::io::Result<()> {
+        self.io.sync_dir(&self.dir)
+    }
+
     /// Removes all files that begin at or after `end`, newest first.
     pub(crate) fn remove_from(&self, end: u64) -> std::io::Result<usize> {
         let mut list = self.list.write();

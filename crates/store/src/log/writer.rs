@@ -38,6 +38,8 @@ pub(crate) enum Turn {
 
 /// Pause before the next try on a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
+/// How long a checkpoint, or closing, waits for the disk.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Far below `IOV_MAX`.
 const SLICES_MAX: usize = 64;
 
@@ -149,11 +151,24 @@ impl Core {
         Turn::Wrote
     }
 
-    /// Returns when everything before `end`, which was appended, is durable.
+    /// Returns when everything before `end`, which was appended, is durable; an error if the disk is full or does
+    /// not answer for a while.
     pub(crate) fn flush_to(&self, end: LogOffset) -> Result<(), Error> {
-        if self.options.threads {
-            self.acknowledged().wait_blocking(end)?;
-        } else {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        while self.options.threads {
+            // Whoever waits here may be the one who would make room on a full disk.
+            if self.disk_full.load(Ordering::Relaxed) {
+                return Err(Error::DiskFull);
+            }
+            if let Some(result) = self.acknowledged().wait_blocking(end, FULL_PAUSE) {
+                result?;
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Failed("the disk does not answer".into()));
+            }
+        }
+        if !self.options.threads {
             self.write_pending();
         }
         self.sync();

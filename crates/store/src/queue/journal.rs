@@ -13,16 +13,19 @@
 //! (`last record` is the record that ends there). The CRC covers everything after itself. A batch that is torn, or
 //! out of sequence, ends the journal: the checkpoint before it counts. A new generation begins with all rows.
 
+use super::extent::CLASS_ENTRIES;
 use super::{Extent, State};
 use crate::error::{Doing, Error};
 use crate::io::{self, File, Io};
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"RMQROWS1";
 const HEADER_BYTES: u64 = 16;
 const BATCH_HEADER_BYTES: usize = 32;
+const EXTENT_BYTES: usize = 21;
 /// A journal shorter than this is not worth rewriting.
 const COMPACT_BYTES_MIN: u64 = 4 << 20;
 
@@ -46,11 +49,20 @@ pub(crate) struct Place {
     pub(crate) last_record: u64,
 }
 
-/// A row as it was found.
-pub(crate) struct Row {
-    pub(crate) topic: String,
-    pub(crate) queue_id: u32,
-    pub(crate) state: State,
+/// The rows as they were found, in the order in which they were made: topics lie together.
+#[derive(Default)]
+pub(crate) struct Rows {
+    /// The file.
+    bytes: Vec<u8>,
+    rows: Vec<Option<Row>>,
+    by_number: HashMap<u32, usize, foldhash::fast::RandomState>,
+}
+
+struct Row {
+    /// Where the name lies in the file.
+    topic: Range<usize>,
+    queue_id: u32,
+    state: State,
 }
 
 /// What one checkpoint changes, being put together.
@@ -92,7 +104,7 @@ impl Batch {
 
 impl Journal {
     /// Reads the newest generation. `None` for its rows if there is none that can be used.
-    pub(crate) fn open(io: Arc<dyn Io>, dir: PathBuf) -> Result<(Self, Option<Vec<Row>>), Error> {
+    pub(crate) fn open(io: Arc<dyn Io>, dir: PathBuf) -> Result<(Self, Option<Rows>), Error> {
         let mut journal = Self {
             io,
             dir,
@@ -114,7 +126,7 @@ impl Journal {
         let path = journal.path(generation);
         let file = journal.io.open(&path).doing("open", &path)?;
         let bytes = io::read_all(&*file).doing("read", &path)?;
-        let rows = journal.replay(&bytes, generation);
+        let rows = journal.replay(bytes, generation);
         if rows.is_some() {
             // What is torn must not be taken for a batch when later ones lie in front of it.
             file.set_len(journal.end).doing("cut", &path)?;
@@ -123,24 +135,25 @@ impl Journal {
         Ok((journal, rows))
     }
 
-    fn replay(&mut self, bytes: &[u8], generation: u64) -> Option<Vec<Row>> {
-        let (header, mut rest) = bytes.split_at_checked(HEADER_BYTES as usize)?;
+    fn replay(&mut self, bytes: Vec<u8>, generation: u64) -> Option<Rows> {
+        let header = bytes.get(..HEADER_BYTES as usize)?;
         if header[..8] != *MAGIC || header[8..] != generation.to_le_bytes() {
             return None;
         }
-        let mut rows = HashMap::new();
-        while let Some((place, payload)) = next_batch(rest, self.sequence) {
-            apply(payload, &mut rows)?;
+        let mut rows = Rows::default();
+        self.end = HEADER_BYTES;
+        while let Some((place, payload)) = next_batch(&bytes, self.end as usize, self.sequence) {
+            self.end = payload.end as u64;
+            rows.apply(&bytes, payload)?;
             self.at = place;
             self.sequence += 1;
-            rest = &rest[BATCH_HEADER_BYTES + payload.len()..];
-            self.end = (bytes.len() - rest.len()) as u64;
             if self.sequence == 1 {
                 self.snapshot_end = self.end;
             }
         }
-        self.next_row = rows.keys().max().map_or(1, |row| row + 1);
-        (self.sequence > 0).then(|| rows.into_values().collect())
+        self.next_row = rows.by_number.keys().max().map_or(1, |row| row + 1);
+        rows.bytes = bytes;
+        (self.sequence > 0).then_some(rows)
     }
 
     /// Deletes all rows.
@@ -222,60 +235,87 @@ fn seal(batch: Batch, sequence: u64, place: Place) -> Vec<u8> {
     bytes
 }
 
-fn next_batch(bytes: &[u8], sequence: u64) -> Option<(Place, &[u8])> {
-    let mut reader = Reader(bytes);
+/// The batch at a place of the file, and where its rows lie.
+fn next_batch(bytes: &[u8], at: usize, sequence: u64) -> Option<(Place, Range<usize>)> {
+    let mut reader = Reader { bytes, at };
     let (len, crc) = (reader.u32()?, reader.u32()?);
-    let sealed = bytes.get(8..BATCH_HEADER_BYTES.checked_add(len as usize)?)?;
-    if crc32fast::hash(sealed) != crc || reader.u64()? != sequence {
+    let rows = at + BATCH_HEADER_BYTES..(at + BATCH_HEADER_BYTES).checked_add(len as usize)?;
+    if crc32fast::hash(bytes.get(reader.at..rows.end)?) != crc || reader.u64()? != sequence {
         return None;
     }
-    let place = Place { log: reader.u64()?, last_record: reader.u64()? };
-    Some((place, &sealed[BATCH_HEADER_BYTES - 8..]))
+    Some((Place { log: reader.u64()?, last_record: reader.u64()? }, rows))
 }
 
-/// `None` if the rows contradict each other, which the CRC makes a mistake of ours.
-fn apply(payload: &[u8], rows: &mut HashMap<u32, Row>) -> Option<()> {
-    let mut reader = Reader(payload);
-    while !reader.0.is_empty() {
-        let (kind, row) = (reader.u8()?, reader.u32()?);
-        match kind {
-            1 => {
-                let queue_id = reader.u32()?;
-                let len = reader.u16()?;
-                let topic = str::from_utf8(reader.take(len.into())?).ok()?.to_owned();
-                rows.insert(row, Row { topic, queue_id, state: State { row, ..State::default() } });
-            }
-            2 => {
-                let state = &mut rows.get_mut(&row)?.state;
-                state.min = reader.u64()?;
-                state.min_log = reader.u64()?;
-                state.tail_first = reader.u64()?;
-                let dropped = reader.u32()? as usize;
-                if dropped > state.extents.len() {
-                    return None;
+impl Rows {
+    /// `None` if the rows contradict each other, which the CRC makes a mistake of ours.
+    fn apply(&mut self, bytes: &[u8], payload: Range<usize>) -> Option<()> {
+        let mut reader = Reader { bytes: &bytes[..payload.end], at: payload.start };
+        while reader.at < payload.end {
+            let (kind, number) = (reader.u8()?, reader.u32()?);
+            match kind {
+                1 => {
+                    let queue_id = reader.u32()?;
+                    let len = usize::from(reader.u16()?);
+                    let topic = reader.at..reader.at + len;
+                    str::from_utf8(reader.take(len)?).ok()?;
+                    let state = State { row: number, ..State::default() };
+                    self.by_number.insert(number, self.rows.len());
+                    self.rows.push(Some(Row { topic, queue_id, state }));
                 }
-                state.extents.drain(..dropped);
-                let added = reader.u32()?;
-                state.extents.reserve_exact(added.min(payload.len() as u32 / 21) as usize);
-                for _ in 0..added {
-                    let (first, first_log, slot) = (reader.u64()?, reader.u64()?, reader.u32()?);
-                    let class = reader.u8().filter(|class| usize::from(*class) < super::extent::CLASS_ENTRIES.len())?;
-                    state.extents.push(Extent { first, first_log, slot, class });
-                }
+                2 => reader.change(&mut self.rows[*self.by_number.get(&number)?].as_mut()?.state)?,
+                3 => self.rows[self.by_number.remove(&number)?] = None,
+                _ => return None,
             }
-            3 => drop(rows.remove(&row)),
-            _ => return None,
+        }
+        Some(())
+    }
+
+    /// All extents of all rows.
+    pub(crate) fn extents(&self) -> impl Iterator<Item = &Extent> {
+        self.rows.iter().flatten().flat_map(|row| &row.state.extents)
+    }
+
+    /// Hands out topic, queue id and state of each row.
+    pub(crate) fn for_each(self, mut visit: impl FnMut(&str, u32, State)) {
+        for row in self.rows.into_iter().flatten() {
+            let topic = str::from_utf8(&self.bytes[row.topic]).expect("checked when it was read");
+            visit(topic, row.queue_id, row.state);
         }
     }
-    Some(())
 }
 
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
 
 impl<'a> Reader<'a> {
+    /// The part of a change that follows the row's number.
+    fn change(&mut self, state: &mut State) -> Option<()> {
+        state.min = self.u64()?;
+        state.min_log = self.u64()?;
+        state.tail_first = self.u64()?;
+        let dropped = self.u32()? as usize;
+        if dropped > state.extents.len() {
+            return None;
+        }
+        state.extents.drain(..dropped);
+        let added = self.u32()? as usize;
+        if added > (self.bytes.len() - self.at) / EXTENT_BYTES {
+            return None;
+        }
+        state.extents.reserve_exact(added);
+        for _ in 0..added {
+            let (first, first_log, slot) = (self.u64()?, self.u64()?, self.u32()?);
+            let class = self.u8().filter(|class| usize::from(*class) < CLASS_ENTRIES.len())?;
+            state.extents.push(Extent { first, first_log, slot, class });
+        }
+        Some(())
+    }
+
     fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
+        let taken = self.bytes.get(self.at..self.at.checked_add(len)?)?;
+        self.at += len;
         Some(taken)
     }
 

@@ -4,7 +4,7 @@
 //! follow. An error at any point leaves the queues as they were, to be saved by the next checkpoint.
 
 use super::extent::CLASS_ENTRIES;
-use super::journal::{Batch, Journal, Place, Row};
+use super::journal::{Batch, Journal, Place};
 use super::{Extent, Extents, Queue, SLOT_BYTES, Slot, State, Table};
 use crate::error::{Doing, Error};
 use crate::io::Io;
@@ -42,16 +42,14 @@ impl Queues {
         let Some(rows) = rows else { return Ok((queues, None)) };
 
         let mut used: [Vec<u32>; CLASS_ENTRIES.len()] = Default::default();
-        for extent in rows.iter().flat_map(|row| &row.state.extents) {
+        for extent in rows.extents() {
             used[usize::from(extent.class)].push(extent.slot);
         }
         if !queues.extents.occupy(used)? {
             tracing::warn!("a file of queue entries is incomplete, the queues are made from the log again");
             return Ok((queues, None));
         }
-        for Row { topic, queue_id, state } in rows {
-            queues.table.make(&topic, queue_id, state);
-        }
+        rows.for_each(|topic, queue_id, state| drop(queues.table.make(topic, queue_id, state)));
         let place = queues.journal.lock().at;
         Ok((queues, Some(place)))
     }

@@ -4,7 +4,8 @@ use protocol::record::{self, NewRecord};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Appended, LogOffset, Options, Queue, QueueOffset, Recovery, Store};
+use store::io::sim::SimDisk;
+use store::{Appended, LogOffset, ManualClock, Options, Queue, QueueOffset, Recovery, Store};
 
 pub(crate) fn options(dir: &Path) -> Options {
     Options { segment_bytes: 1 << 20, ..Options::new(dir) }
@@ -59,4 +60,42 @@ pub(crate) fn bodies(store: &Store, queue: &Arc<Queue>) -> Vec<String> {
             }
         }
     })
+}
+
+/// A store without threads on a simulated disk.
+pub(crate) struct Sim {
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) options: Options,
+}
+
+impl Sim {
+    pub(crate) fn new(seed: u64) -> Self {
+        let options = Options { segment_bytes: 16 << 10, threads: false, ..Options::new("/store") };
+        Self { disk: SimDisk::new(seed), clock: Arc::new(ManualClock::at(1_000_000)), options }
+    }
+
+    pub(crate) fn open(&self) -> (Arc<Store>, Recovery) {
+        self.open_replaying().0
+    }
+
+    /// Also the bodies of the state records that were replayed.
+    pub(crate) fn open_replaying(&self) -> ((Arc<Store>, Recovery), Vec<String>) {
+        let mut replayed = Vec::new();
+        let mut replay = |body: &[u8]| replayed.push(String::from_utf8(body.to_vec()).unwrap());
+        let io = Arc::new(self.disk.clone());
+        let opened = Store::open_with(io, self.clock.clone(), self.options.clone(), &mut replay);
+        (opened.expect("the store opens"), replayed)
+    }
+}
+
+/// Seeds of a random test: the one in `SEED`, or `count` from 0 on.
+pub(crate) fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let given = std::env::var("SEED").ok().map(|seed| seed.parse::<u64>().expect("SEED is a number"));
+    given.map_or(0..count, |seed| seed..seed + 1).inspect(|seed| println!("SEED={seed}"))
+}
+
+pub(crate) fn queue_offsets(store: &Store, queue: &Arc<Queue>) -> Vec<u64> {
+    let entries = block(store.entries(queue, QueueOffset(0), usize::MAX)).unwrap();
+    entries.iter().map(|entry| entry.queue_offset.0).collect()
 }

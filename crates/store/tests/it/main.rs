@@ -1,4 +1,9 @@
 //! What the store promises.
 
 mod basics;
+mod crash;
+mod disk;
 mod help;
+mod keys;
+mod queues;
+mod retention;

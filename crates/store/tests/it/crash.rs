@@ -1,0 +1,278 @@
+//! Cutting the power, and cutting the log.
+
+use crate::help::*;
+use protocol::record::validate;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use store::io::sim::Faults;
+use store::{Error, Flush, IndexKey, Store};
+
+/// What a history knows of one topic.
+#[derive(Default)]
+struct Topic {
+    acknowledged: Vec<String>,
+    /// May or may not survive, in order.
+    open: Vec<String>,
+}
+
+#[test]
+fn what_was_acknowledged_survives_any_crash_and_queues_equal_the_log() {
+    for seed in seeds(300) {
+        history(seed);
+    }
+}
+
+fn history(seed: u64) {
+    let rng = &mut SmallRng::seed_from_u64(seed);
+    let mut sim = Sim::new(seed);
+    let synced = rng.random_bool(0.8);
+    if !synced {
+        // Then only what a checkpoint flushed is sure to survive.
+        sim.options.flush = Flush::Async { interval: Duration::from_secs(1) };
+    }
+    let mut topics: BTreeMap<String, Topic> = BTreeMap::new();
+    let mut states: Vec<String> = Vec::new();
+    let mut open_states = Vec::new();
+    let mut state_at = 0;
+    for life in 0..rng.random_range(2..6) {
+        let ((store, recovery), replayed) = sim.open_replaying();
+        check_topics(&store, &mut topics, seed, life);
+        let acknowledged = states.len();
+        states.append(&mut open_states);
+        assert!(state_at + replayed.len() >= acknowledged, "SEED={seed} life {life}: {replayed:?} of {states:?}");
+        states.truncate(state_at + replayed.len());
+        assert_eq!(states[state_at..], replayed, "SEED={seed} life {life}: {recovery:?}");
+
+        sim.disk.set_faults(Faults { short_writes: rng.random_bool(0.5), ..Faults::default() });
+        for step in 0..rng.random_range(0..60) {
+            match rng.random_range(0..20) {
+                0..=11 => {
+                    let name = format!("topic-{}", rng.random_range(0..4));
+                    let count = if rng.random_bool(0.2) { rng.random_range(2..8) } else { 1 };
+                    let bodies: Vec<_> = (0..count)
+                        .map(|i| format!("{life}.{step}.{i}:{}", "x".repeat(rng.random_range(0..1500))))
+                        .collect();
+                    let records: Vec<_> =
+                        bodies.iter().map(|body| record(&name, body.as_bytes(), "KEYS\u{1}key\u{2}")).collect();
+                    store.append_batch(&store.queue(&name, 0), &records).unwrap();
+                    topics.entry(name).or_default().open.extend(bodies);
+                }
+                12..=13 => {
+                    let body = format!("state {life}.{step}");
+                    store.append_state(body.as_bytes()).unwrap();
+                    open_states.push(body);
+                }
+                14 => {
+                    let topic = format!("topic-{}", rng.random_range(0..4));
+                    let end = store.remove_topic(&topic).unwrap().end;
+                    store.write_pending();
+                    assert!(store.acknowledged().reached(end));
+                    store.checkpoint(None).unwrap();
+                    acknowledge(&mut topics);
+                    states.append(&mut open_states);
+                    topics.remove(&topic);
+                }
+                15..=16 => {
+                    store.write_pending();
+                    if synced {
+                        acknowledge(&mut topics);
+                        states.append(&mut open_states);
+                    }
+                    if synced && rng.random_bool(0.3) {
+                        // The log is flushed, so the faults meet derived files only, and must do no harm.
+                        let [write, sync, full] = std::array::from_fn(|_| rng.random_bool(0.4));
+                        sim.disk.set_faults(Faults { write, sync, full, short_writes: false });
+                        let _ = store.checkpoint(None);
+                        let _ = store.merge_keys();
+                        sim.disk.set_faults(Faults::default());
+                    }
+                }
+                17 => {
+                    let covered = rng.random_bool(0.5).then(|| store.appended());
+                    store.checkpoint(covered).unwrap();
+                    acknowledge(&mut topics);
+                    states.append(&mut open_states);
+                    if covered.is_some() {
+                        state_at = states.len();
+                    }
+                }
+                18 if rng.random_bool(0.2) => {
+                    store.close().unwrap();
+                    acknowledge(&mut topics);
+                    states.append(&mut open_states);
+                    break;
+                }
+                18 => store.merge_keys().unwrap(),
+                _ => sim.clock.set(1_000_000 + step),
+            }
+        }
+        sim.disk.crash();
+        drop(store);
+    }
+    let (store, _) = sim.open();
+    check_topics(&store, &mut topics, seed, 99);
+}
+
+fn acknowledge(topics: &mut BTreeMap<String, Topic>) {
+    for topic in topics.values_mut() {
+        topic.acknowledged.append(&mut topic.open);
+    }
+}
+
+/// Every acknowledged body is there, followed by a beginning of the open ones; that is what counts from now on.
+fn check_topics(store: &Store, topics: &mut BTreeMap<String, Topic>, seed: u64, life: u64) {
+    for id in 0..4 {
+        let name = format!("topic-{id}");
+        let found = store.find_queue(&name, 0).map(|queue| bodies(store, &queue)).unwrap_or_default();
+        let topic = topics.entry(name.clone()).or_default();
+        let mut all = std::mem::take(&mut topic.acknowledged);
+        let least = all.len();
+        all.append(&mut topic.open);
+        assert!(found.len() >= least, "SEED={seed} life {life} {name}: {} of {least}", found.len());
+        assert_eq!(found[..], all[..found.len().min(all.len())], "SEED={seed} life {life} {name}");
+        let by_key = block(store.query(&name, IndexKey::Key("key"), usize::MAX, 0, i64::MAX)).unwrap();
+        let by_key = by_key.iter().map(|bytes| validate(bytes, true).unwrap().body().to_vec());
+        let newest: Vec<_> = by_key.take(found.len()).collect();
+        assert!(newest.iter().rev().eq(found.iter().map(|body| body.as_bytes())), "SEED={seed} life {life} {name}");
+        topic.acknowledged = found;
+        if let Some(queue) = store.find_queue(&name, 0) {
+            assert_eq!(queue_offsets(store, &queue), (0..topic.acknowledged.len() as u64).collect::<Vec<_>>());
+            assert_eq!(queue.next_offset().0, topic.acknowledged.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_log_cut_at_every_byte_keeps_every_whole_record() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    let mut ends = vec![0];
+    for i in 0..4 {
+        // Properties keep the record from ending in zeros, which a cut would not be seen by.
+        let body = format!("body {i}");
+        let record = record("T", body.as_bytes(), "k\u{1}v\u{2}");
+        ends.push(store.append(&store.queue("T", 0), &record).unwrap().end.0 as usize);
+        if i == 1 {
+            store.checkpoint(None).unwrap();
+        }
+    }
+    store.write_pending();
+    let segment = PathBuf::from("/store/commitlog/00000000000000000000");
+    let end = *ends.last().unwrap();
+    for cut in ends[2]..=end {
+        let copy = Sim::new(0);
+        for path in sim.disk.files(Path::new("/store")) {
+            let mut bytes = Vec::new();
+            sim.disk.edit(&path, |data| bytes.clone_from(data));
+            copy.disk.put(&path, bytes);
+        }
+        copy.disk.edit(&segment, |data| data[cut..].fill(0));
+        copy.disk.edit(&segment, |data| data[end..end + 300].fill(7));
+        let (store, recovery) = copy.open();
+        let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+        let queue = store.queue("T", 0);
+        assert_eq!(bodies(&store, &queue).len(), whole, "cut at {cut}: {recovery:?}");
+        assert!(recovery.truncated_bytes > 0);
+        let expected: Vec<_> = (0..whole).map(|i| format!("body {i}")).chain(["new".into()]).collect();
+        append(&store, "T", "new");
+        store.write_pending();
+        assert_eq!(bodies(&store, &queue), expected);
+        // Stale bytes behind the cut must not come back.
+        copy.disk.crash();
+        drop(store);
+        let (store, _) = copy.open();
+        assert_eq!(bodies(&store, &store.queue("T", 0)), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_log_that_is_shorter_than_its_checkpoint_is_believed() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    let ends: Vec<_> = (0..6).map(|i| append(&store, "T", &format!("body {i}")).end.0 as usize).collect();
+    store.close().unwrap();
+    sim.disk.edit(Path::new("/store/commitlog/00000000000000000000"), |data| data[ends[3]..].fill(0));
+    let (store, recovery) = sim.open();
+    assert!(recovery.rebuilt_queues);
+    assert_eq!(bodies(&store, &store.queue("T", 0)).len(), 4);
+    assert_eq!(append(&store, "T", "new").queue_offset.0, 4);
+}
+
+#[test]
+fn a_damaged_record_in_the_middle_does_not_take_the_others_with_it() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    let ends: Vec<_> = (0..60).map(|i| append(&store, "T", &format!("{i} {}", "x".repeat(1000))).end.0).collect();
+    store.close().unwrap();
+    let rebuilt = |damage: u64| {
+        sim.disk.edit(Path::new("/store/commitlog/00000000000000000000"), |data| data[damage as usize] ^= 1);
+        for path in sim.disk.files(Path::new("/store/queues")) {
+            sim.disk.delete(&path);
+        }
+        sim.open()
+    };
+    let (store, recovery) = rebuilt(ends[4] - 500);
+    assert_eq!(recovery.damaged_bytes, ends[4] - ends[3]);
+    let queue = store.queue("T", 0);
+    assert_eq!(bodies(&store, &queue).len(), 59);
+    assert_eq!(queue.max_offset().0, 60);
+    assert_eq!(append(&store, "T", "new").queue_offset.0, 60);
+}
+
+#[test]
+fn reopening_after_a_clean_close_reads_no_log() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    (0..100).for_each(|i| drop(append(&store, "T", &format!("body {i}"))));
+    store.append_state(b"state").unwrap();
+    store.checkpoint(Some(store.appended())).unwrap();
+    store.close().unwrap();
+    assert!(matches!(store.append_state(b""), Err(Error::Closed)));
+    let ((store, recovery), replayed) = sim.open_replaying();
+    assert!(recovery.clean);
+    assert_eq!((recovery.scanned_records, replayed.len()), (0, 0));
+    assert_eq!(bodies(&store, &store.queue("T", 0)).len(), 100);
+}
+
+#[test]
+fn deleted_queues_and_keys_are_made_from_the_log_again() {
+    for missing in ["/store/queues", "/store/keys", "/store/progress", "/store"] {
+        let sim = Sim::new(0);
+        let (store, _) = sim.open();
+        for i in 0..500 {
+            let record = record("T", b"body", "KEYS\u{1}k\u{2}");
+            store.append(&store.queue("T", 0), &record).unwrap();
+            if i == 250 {
+                store.checkpoint(None).unwrap();
+            }
+            if i % 50 == 0 {
+                store.write_pending();
+            }
+        }
+        store.append_state(b"state").unwrap();
+        store.close().unwrap();
+        for path in sim.disk.files(Path::new(missing)) {
+            if !path.starts_with("/store/commitlog") {
+                sim.disk.delete(&path);
+            }
+        }
+        let ((store, recovery), replayed) = sim.open_replaying();
+        assert_eq!(bodies(&store, &store.queue("T", 0)).len(), 500, "{missing}: {recovery:?}");
+        let found = block(store.query("T", store::IndexKey::Key("k"), 1000, 0, i64::MAX)).unwrap();
+        assert_eq!((found.len(), replayed), (500, vec!["state".to_owned()]), "{missing}");
+    }
+}
+
+#[test]
+fn a_store_is_opened_once() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    let again = Store::open_with(Arc::new(sim.disk.clone()), sim.clock.clone(), sim.options.clone(), &mut |_| {});
+    assert!(matches!(again, Err(Error::Locked(_))));
+    store.close().unwrap();
+    sim.open();
+}
