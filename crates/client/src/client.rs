@@ -376,10 +376,10 @@ async fn first_reachable(config: &Config, pool: &Pool<Listener>) -> Result<(Sock
     Err(Error::NameServer { addresses: config.name_servers.join(", "), reason })
 }
 
-/// The reason alone: the address is named beside it already.
+/// The reason alone, without the address, which is named beside it, and the number the system has for it.
 fn reason_of(error: &CallError) -> String {
     match error {
-        CallError::Connect { reason, .. } => reason.clone(),
+        CallError::Connect { reason, .. } => reason.split(" (os error").next().unwrap_or_default().to_lowercase(),
         other => other.to_string(),
     }
 }

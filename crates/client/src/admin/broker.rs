@@ -27,6 +27,21 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// All brokers of a cluster table, by cluster, name and id.
+    pub fn all_of(info: ClusterInfo) -> Vec<Broker> {
+        let mut brokers: Vec<Broker> = Vec::new();
+        for (name, data) in info.broker_addr_table {
+            brokers.extend(data.broker_addrs.into_iter().map(|(id, address)| Broker {
+                cluster: data.cluster.clone(),
+                name: name.clone(),
+                id,
+                address,
+            }));
+        }
+        brokers.sort_by(|a, b| (&a.cluster, &a.name, a.id).cmp(&(&b.cluster, &b.name, b.id)));
+        brokers
+    }
+
     /// Whether it takes messages.
     pub fn is_master(&self) -> bool {
         self.id == MASTER
@@ -41,18 +56,7 @@ impl Admin {
 
     /// All brokers, by cluster, name and id.
     pub async fn brokers(&self) -> Result<Vec<Broker>, Error> {
-        let info = self.cluster_info().await?;
-        let mut brokers: Vec<Broker> = Vec::new();
-        for (name, data) in info.broker_addr_table {
-            brokers.extend(data.broker_addrs.into_iter().map(|(id, address)| Broker {
-                cluster: data.cluster.clone(),
-                name: name.clone(),
-                id,
-                address,
-            }));
-        }
-        brokers.sort_by(|a, b| (&a.cluster, &a.name, a.id).cmp(&(&b.cluster, &b.name, b.id)));
-        Ok(brokers)
+        Ok(Broker::all_of(self.cluster_info().await?))
     }
 
     /// The masters, of one cluster or of all.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use protocol::body::{ConsumeStats, ConsumerConnection, GroupConfig, GroupTable, TopicList};
+use protocol::body::{ConsumeStats, ConsumerConnection, GroupConfig, GroupTable, SubscriptionData, TopicList};
 use protocol::code;
 use protocol::json;
 use protocol::request::{
     ConsumerGroupHeader, CreateGroup, DeleteGroup, DeleteGroupHeader, GetAllGroupConfig, GetConsumeStats,
-    GetConsumeStatsHeader, GetConsumerConnections, GroupHeader, NoFields, QueryTopicsByConsumer,
+    GetConsumeStatsHeader, GetConsumerConnections, GetConsumerRunningInfo, GetConsumerRunningInfoHeader, GroupHeader,
+    NoFields, QueryTopicsByConsumer,
 };
 
 use super::{Admin, unless};
@@ -52,6 +53,26 @@ impl Admin {
             Some(answer) => answer.json::<GetConsumerConnections, _>().map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What one member of a group subscribes to, asked of the member itself through the broker.
+    ///
+    /// # Errors
+    /// Members that are not written in Java may refuse to tell.
+    pub async fn member_subscriptions(
+        &self,
+        address: &str,
+        group: &str,
+        client_id: &str,
+    ) -> Result<Vec<SubscriptionData>, Error> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct RunningInfo {
+            subscription_set: Vec<SubscriptionData>,
+        }
+        let header = GetConsumerRunningInfoHeader { consumer_group: group, client_id, jstack_enable: false };
+        let answer = self.at::<GetConsumerRunningInfo>(address, &header).await?;
+        Ok(answer.json::<GetConsumerRunningInfo, RunningInfo>()?.subscription_set)
     }
 
     /// Topics a group has offsets of at one broker.

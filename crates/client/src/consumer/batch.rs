@@ -56,6 +56,14 @@ impl Batch {
         self.finish(failed);
     }
 
+    /// Says that only the first `count` messages are consumed. The others come again when the queue is read anew, by
+    /// another member or after this consumer was closed; the group gets no further in this queue until then.
+    pub fn ack_first(mut self, count: usize) {
+        let Some(rest) = self.messages.get(count) else { return self.ack() };
+        let Some(receipt) = self.receipt.take() else { return };
+        receipt.progress.split(receipt.ticket, rest.offset, self.messages.len() - count);
+    }
+
     pub(super) fn is_current(&self) -> bool {
         self.receipt.as_ref().is_none_or(|receipt| receipt.progress.is_current(receipt.ticket))
     }

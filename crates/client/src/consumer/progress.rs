@@ -103,6 +103,14 @@ impl Progress {
         }
     }
 
+    /// A batch is finished before `offset`; the messages from there on stay unfinished.
+    pub(crate) fn split(&self, ticket: Ticket, offset: i64, messages: usize) {
+        let mut state = self.state.lock();
+        if state.era == ticket.era && state.open.remove(&ticket.first).is_some() {
+            state.open.insert(offset, Open { messages, ..Open::default() });
+        }
+    }
+
     /// Batches whose failures must be given back to the broker.
     pub(crate) fn failures(&self) -> Vec<(Ticket, Vec<Failed>)> {
         let state = self.state.lock();
@@ -178,6 +186,16 @@ mod tests {
         progress.finish(ticket, Vec::new());
         assert_eq!(progress.failures(), []);
         assert_eq!(progress.to_commit(), Some(3));
+    }
+
+    #[test]
+    fn a_batch_may_be_finished_in_part() {
+        let progress = progress(10);
+        let ticket = progress.open(10, 20, 10);
+        progress.split(ticket, 14, 6);
+        assert_eq!(progress.to_commit(), Some(14));
+        progress.split(ticket, 16, 4);
+        assert_eq!(progress.to_commit(), Some(14));
     }
 
     #[test]

@@ -1,0 +1,39 @@
+//! `rocketmq`: the server in all its roles, and the tool.
+//!
+//! `args.rs` says what can be typed, `command/` has one file for each command, `output.rs` and `failure.rs` say how
+//! answers and errors look.
+
+mod allocator;
+mod args; // start here
+mod command;
+mod context;
+mod failure;
+mod latency;
+mod logging;
+mod message;
+mod output;
+mod parse;
+mod survey;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+
+fn main() -> ExitCode {
+    allocator::return_memory_at_once();
+    let arguments = Arguments::parse();
+    logging::start(&arguments.common);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&anyhow::Error::new(error).context("start the runtime")),
+    };
+    let finished = runtime.block_on(command::run(arguments));
+    // A thread that waits for a line of standard input cannot be interrupted; it ends with the process.
+    runtime.shutdown_background();
+    match finished {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
