@@ -6,20 +6,26 @@ use protocol::{Fields, HeaderError};
 use remoting::Response;
 
 /// An answer that is not success; what a handler returns to get out.
-pub(crate) struct Refusal(pub(crate) Response);
+pub(crate) struct Refusal(pub(crate) Box<Response>);
 
 /// What a handler returns.
 pub(crate) type Outcome = Result<Response, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(code: Code, remark: impl Into<String>) -> Refusal {
-        Refusal(Response::error(code, remark))
+        Response::error(code, remark).into()
+    }
+}
+
+impl From<Response> for Refusal {
+    fn from(response: Response) -> Self {
+        Refusal(Box::new(response))
     }
 }
 
 impl From<HeaderError> for Refusal {
     fn from(error: HeaderError) -> Self {
-        Refusal(error.into())
+        Response::from(error).into()
     }
 }
 
@@ -37,7 +43,7 @@ impl From<broker::Error> for Refusal {
             fields.push("forbiddenType", &(kind as i32).to_string());
             response.fields = fields;
         }
-        Refusal(response)
+        response.into()
     }
 }
 

@@ -111,7 +111,7 @@ impl Node {
             tasks.spawn(Listener::new(socket, Arc::new(port)).run(stop.clone()));
         }
         let (stopped, housekeeping) = (stop.clone(), forget_silent_clients(context.clone()));
-        tasks.spawn(async move { drop(stopped.run_until_cancelled(housekeeping).await) });
+        tasks.spawn(async move { stopped.run_until_cancelled(housekeeping).await.unwrap_or_default() });
         context.registered.clone().wait().await;
         Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks })
     }

@@ -49,12 +49,8 @@ pub(crate) struct Port {
 pub(crate) struct ParkedSend {
     pub(crate) end: LogOffset,
     pub(crate) deadline: Instant,
-    pub(crate) answer: ParkedAnswer,
-}
-
-pub(crate) enum ParkedAnswer {
-    Receipt { receipt: Receipt, store_host: SocketAddr },
-    Plain,
+    pub(crate) receipt: Receipt,
+    pub(crate) store_host: SocketAddr,
 }
 
 impl Service for Port {
@@ -76,23 +72,16 @@ impl Service for Port {
 
     fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
         let store = self.context.broker.store();
-        let (code, remark) = if store.acknowledged().reached(parked.end) {
-            (code::SUCCESS, None)
+        let code = if store.acknowledged().reached(parked.end) {
+            code::SUCCESS
         } else if let Some(failure) = store.failure() {
             // The record may or may not survive; only success may be claimed with a receipt.
             let remark = failure.to_string();
             return out.reply(to, crate::code::store_code(&failure), Some(&remark), |_| {});
         } else {
-            (code::FLUSH_DISK_TIMEOUT, None)
+            code::FLUSH_DISK_TIMEOUT
         };
-        match parked.answer {
-            ParkedAnswer::Receipt { receipt, store_host } => {
-                handler::send::write_receipt(&self.context, &receipt, store_host, |write| {
-                    out.reply(to, code, remark, write);
-                });
-            }
-            ParkedAnswer::Plain => out.reply(to, code, remark, |_| {}),
-        }
+        handler::send::write_receipt(&self.context, &parked, |write| out.reply(to, code, None, write));
     }
 
     fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {

@@ -89,8 +89,9 @@ settings! {
         pub retention: Duration as Hours<1> = "fileReservedTime", Duration::from_secs(72 * 3600), Restart;
         /// Bytes of commit log beyond which the oldest messages are deleted; none by default. Our own key.
         pub retention_bytes: Option<u64> = "commitLogBytesMax", None, Restart;
-        /// Hour of the day, local time, at which old messages are deleted.
-        pub delete_when: Option<u8> = "deleteWhen", Some(4), Restart;
+        /// Hour of the day, local time, at which old messages are deleted; of several, separated by semicolons, the
+        /// first counts.
+        pub delete_when: DeleteWhen = "deleteWhen", DeleteWhen("04".into()), Restart;
         /// Percentage of the disk in use above which expired messages are deleted at any hour.
         pub disk_max_used: u8 as Between<10, 95> = "diskMaxUsedSpaceRatio", 75, Restart;
         /// Percentage above which the oldest messages are deleted although they have not expired.
@@ -136,6 +137,31 @@ impl settings::Setting for DelayLevels {
     }
 }
 
+/// Hours of the day as the operator wrote them: tools show the text back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteWhen(String);
+
+impl DeleteWhen {
+    fn hour(&self) -> Option<u8> {
+        self.0.split(';').next()?.trim().parse().ok()
+    }
+}
+
+impl settings::Setting for DeleteWhen {
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_hour = |hour: &str| hour.trim().parse::<u8>().is_ok_and(|hour| hour < 24);
+        if text.split(';').all(is_hour) {
+            Ok(DeleteWhen(text.to_owned()))
+        } else {
+            Err("it must be hours from 00 to 23, separated by semicolons".into())
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
 impl Settings {
     /// Port of the VIP channel.
     pub(crate) fn fast_port(&self) -> u16 {
@@ -173,7 +199,7 @@ impl Settings {
         options.delay_levels.clone_from(&self.delay_levels.0);
         options.retention.max_age = self.retention;
         options.retention.max_bytes = self.retention_bytes;
-        options.retention.delete_hour = self.delete_when.map(utc_hour);
+        options.retention.delete_hour = self.delete_when.hour().map(utc_hour);
         options.retention.clean_ratio = f64::from(self.disk_max_used) / 100.0;
         options.retention.force_ratio = f64::from(self.disk_clean_forcibly) / 100.0;
         options.retention.refuse_ratio = f64::from(self.disk_warning) / 100.0;

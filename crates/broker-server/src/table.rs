@@ -25,7 +25,7 @@ impl Call {
 
 /// Handlers that answer at once.
 fn now(handler: fn(&Call) -> Outcome, call: &Call) -> Answer<ParkedSend> {
-    handler(call).unwrap_or_else(|Refusal(response)| response).into()
+    handler(call).map_or_else(|Refusal(response)| response.into(), Answer::from)
 }
 
 /// Handlers that may wait: for a read, for another peer, for name servers.
@@ -34,7 +34,7 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     let future = handler(call);
-    Answer::later(async { future.await.map_err(|Refusal(response)| response) })
+    Answer::later(async { future.await.map_err(|Refusal(response)| *response) })
 }
 
 pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame: Frame) -> Answer<ParkedSend> {
@@ -90,6 +90,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
 
         r::GetTopicStats::CODE => later(stats::topic, call),
         r::GetConsumeStats::CODE => later(stats::consume, call),
+        r::GetBrokerConsumeStats::CODE => later(stats::consume_of_all, call),
         r::QueryConsumeTimeSpan::CODE => later(stats::time_span, call),
         r::GetBrokerRuntimeInfo::CODE => later(stats::runtime_info, call),
         r::GetBrokerHaStatus::CODE => now(stats::ha_status, &call),

@@ -313,12 +313,12 @@ mod tests {
         let sessions = Sessions::default();
         let heartbeat = |beat: &Heartbeat| told(&sessions.heartbeat(beat, 0, |_| true));
         assert_eq!(heartbeat(&beat(1, &["T"])), [1]);
-        assert_eq!(heartbeat(&beat(1, &["T"])), []);
+        assert!(heartbeat(&beat(1, &["T"])).is_empty());
         assert_eq!(heartbeat(&beat(2, &["T"])), [1, 2]);
         assert_eq!(heartbeat(&beat(2, &["T", "U"])), [1, 2]);
         assert_eq!(sessions.client_ids("G"), ["client-1", "client-2"]);
         assert_eq!(told(&sessions.disconnected(ConnectionId(1))), [2]);
-        assert_eq!(told(&sessions.unregister(ConnectionId(2), None, Some("G"))), []);
+        assert!(told(&sessions.unregister(ConnectionId(2), None, Some("G"))).is_empty());
         assert!(sessions.consumer_connection("G").is_none());
     }
 
@@ -328,9 +328,9 @@ mod tests {
         sessions.heartbeat(&beat(1, &["T"]), 0, |_| true);
         let mut short = beat(1, &[]);
         short.data.without_sub = true;
-        assert_eq!(told(&sessions.heartbeat(&short, 5, |_| true)), []);
+        assert!(told(&sessions.heartbeat(&short, 5, |_| true)).is_empty());
         assert_eq!(sessions.topics_of_group("G"), ["T"]);
-        assert_eq!(told(&sessions.expire(5)), []);
+        assert!(told(&sessions.expire(5)).is_empty());
         assert_eq!(sessions.client_ids("G").len(), 1);
         sessions.expire(6);
         assert!(sessions.client_ids("G").is_empty());

@@ -1,40 +1,40 @@
-//! `rocketmq`: server and tool in one binary.
+//! `rocketmq`: the server in all its roles, and the tool.
+//!
+//! `args.rs` says what can be typed, `command/` has one file for each command and `role/` one for each server,
+//! `output.rs` and `failure.rs` say how answers and errors look.
 
+mod allocator;
+mod args; // start here
+mod command;
+mod context;
+mod failure;
+mod latency;
+mod logging;
+mod message;
+mod output;
+mod parse;
 mod role;
+mod survey;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use crate::args::Arguments;
 
-/// RocketMQ in one binary: server and tool
-#[derive(Debug, Parser)]
-#[command(name = "rocketmq", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Server(role::ServerArgs),
-    Broker(role::BrokerArgs),
-    Namesrv(role::NamesrvArgs),
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let result = match Arguments::parse().command {
-        Command::Server(args) => args.run().await,
-        Command::Broker(args) => args.run().await,
-        Command::Namesrv(args) => args.run().await,
+fn main() -> ExitCode {
+    allocator::return_memory_at_once();
+    let arguments = Arguments::parse();
+    logging::start(&arguments);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::report(&anyhow::Error::new(error).context("start the runtime")),
     };
-    if let Err(error) = result {
-        eprintln!("rocketmq: {error:#}");
-        return ExitCode::FAILURE;
+    let finished = runtime.block_on(command::run(arguments));
+    // A thread that waits for a line of standard input cannot be interrupted; it ends with the process.
+    runtime.shutdown_background();
+    match finished {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
     }
-    ExitCode::SUCCESS
 }

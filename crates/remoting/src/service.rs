@@ -76,6 +76,12 @@ impl<P> From<Response> for Answer<P> {
     }
 }
 
+impl<P> From<Box<Response>> for Answer<P> {
+    fn from(response: Box<Response>) -> Self {
+        Answer::Now(response)
+    }
+}
+
 impl<P> From<Result<Response, Response>> for Answer<P> {
     fn from(result: Result<Response, Response>) -> Self {
         result.unwrap_or_else(|refusal| refusal).into()

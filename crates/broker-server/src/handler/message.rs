@@ -38,7 +38,7 @@ pub(crate) async fn query(call: Call) -> Outcome {
     let fields = Fields::of(&reply);
     if records.is_empty() {
         let remark = "can not find message, maybe time range not correct";
-        return Err(Refusal(Response { fields, ..Response::error(code::QUERY_NOT_FOUND, remark) }));
+        return Err(Response { fields, ..Response::error(code::QUERY_NOT_FOUND, remark) }.into());
     }
     Ok(Response { fields, body: records, ..Response::ok() })
 }

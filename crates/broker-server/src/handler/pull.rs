@@ -16,7 +16,7 @@ use crate::table::Call;
 pub(crate) fn pull(call: &Call) -> Answer<ParkedSend> {
     match begin(call) {
         Ok((pull, offset)) => Answer::later(async move {
-            let pulled = pull.run().await.map_err(|error| Refusal::from(error).0)?;
+            let pulled = pull.run().await.map_err(|error| *Refusal::from(error).0)?;
             Ok(response(pulled, offset))
         }),
         Err(Refusal(response)) => response.into(),

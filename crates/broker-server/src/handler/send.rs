@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use broker::{NewMessage, Receipt, SendBack};
+use broker::{NewMessage, SendBack};
 use protocol::header::{FieldWriter, Header};
 use protocol::id;
 use protocol::name::AUTO_CREATE_TOPIC;
@@ -14,7 +14,7 @@ use remoting::{Answer, Response};
 use tokio::time::Instant;
 
 use crate::code::{Outcome, Refusal};
-use crate::service::{Context, ParkedAnswer, ParkedSend};
+use crate::service::{Context, ParkedSend};
 use crate::table::Call;
 
 pub(crate) fn send(call: &Call) -> Answer<ParkedSend> {
@@ -53,18 +53,15 @@ fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
     Ok(ParkedSend {
         end: receipt.appended.end,
         deadline: Instant::now() + call.context.flush_timeout(),
-        answer: ParkedAnswer::Receipt { receipt, store_host },
+        receipt,
+        store_host,
     })
 }
 
 /// Writes the header of a receipt.
-pub(crate) fn write_receipt(
-    context: &Context,
-    receipt: &Receipt,
-    store_host: SocketAddr,
-    reply: impl FnOnce(&dyn Fn(&mut FieldWriter<'_>)),
-) {
-    let ids = receipt.appended.log_offsets.iter().map(|offset| id::offset_id(store_host, offset.0));
+pub(crate) fn write_receipt(context: &Context, parked: &ParkedSend, reply: impl FnOnce(&dyn Fn(&mut FieldWriter<'_>))) {
+    let ParkedSend { receipt, store_host, .. } = parked;
+    let ids = receipt.appended.log_offsets.iter().map(|offset| id::offset_id(*store_host, offset.0));
     let msg_id = ids.collect::<Vec<_>>().join(",");
     let config = context.broker.config();
     let header = SendMessageReply {

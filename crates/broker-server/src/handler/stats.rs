@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use broker::Rates;
 use protocol::body::{ConsumeTimeSpans, QueueTimeSpan};
+use protocol::json::Keyed;
 use protocol::peer::{VERSION, version_name};
-use protocol::request::{GetConsumeStatsHeader, GroupTopicHeader, TopicHeader};
+use protocol::request::{BrokerConsumeStatsHeader, GetConsumeStatsHeader, GroupTopicHeader, TopicHeader};
 use protocol::{json, name};
 use remoting::Response;
 use serde_json::json;
@@ -26,6 +27,37 @@ pub(crate) async fn consume(call: Call) -> Outcome {
     let topics: Vec<_> = one.into_iter().chain(list).collect();
     let stats = call.broker().consume_stats(header.consumer_group, &topics).await?;
     Ok(Response::ok().with_body(stats.to_body()))
+}
+
+/// How far every group is in every topic it consumes. Source: `AdminBrokerProcessor.fetchAllConsumeStatsInBroker`.
+pub(crate) async fn consume_of_all(call: Call) -> Outcome {
+    let header: BrokerConsumeStatsHeader = call.frame.header()?;
+    let broker = call.broker();
+    let mut list = Keyed::default();
+    let mut total_diff = 0;
+    for group in broker.groups().names() {
+        let mut stats_of_group = Vec::new();
+        for topic in broker.topics_of_group(&group) {
+            let ordered = broker.topics().get(&topic).is_some_and(|topic| topic.config().order);
+            if header.is_order && !ordered {
+                continue;
+            }
+            let stats = broker.consume_stats(&group, &[&topic]).await?;
+            total_diff +=
+                stats.offsets.values().map(|offset| offset.broker_offset - offset.consumer_offset).sum::<i64>();
+            stats_of_group.push(stats.to_body());
+        }
+        if !stats_of_group.is_empty() {
+            list.raw_entry(&group, &format!("[{}]", stats_of_group.join(",")));
+        }
+    }
+    // Java has one map of one group in each item; tools read all of them alike.
+    let body = format!(
+        "{{\"brokerAddr\":\"{}\",\"consumeStatsList\":[{}],\"totalDiff\":{total_diff},\"totalInflightDiff\":0}}",
+        call.context.store_host(&call.peer),
+        list.finish()
+    );
+    Ok(Response::ok().with_body(body))
 }
 
 pub(crate) async fn time_span(call: Call) -> Outcome {

@@ -8,9 +8,11 @@ use broker_server::{Node, Remote, Settings};
 use clap::Args;
 use remoting::Pool;
 use settings::{Setting, Settings as _};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use super::registry::AnyRegistry;
-use super::start::{Common, asked_to_stop, print_ready, recovery_text};
+use super::start::{Common, print_ready, recovery_text};
 
 /// Runs a broker that registers with name servers elsewhere
 #[derive(Debug, Args)]
@@ -22,10 +24,6 @@ pub(crate) struct BrokerArgs {
     #[command(flatten)]
     common: Common,
 
-    /// Name servers to register with, separated by semicolons [env: NAMESRV_ADDR]
-    #[arg(long, value_name = "HOST:PORT;...")]
-    namesrv: Option<String>,
-
     /// Port of the broker, 0 lets the system choose [default: 10911]
     #[arg(long, value_name = "PORT")]
     listen_port: Option<u16>,
@@ -36,12 +34,12 @@ pub(crate) struct BrokerArgs {
 }
 
 impl BrokerArgs {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, namesrv: Option<String>, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
         let mut settings = Settings::default();
         let flags = [
-            ("namesrvAddr", self.namesrv.clone()),
+            ("namesrvAddr", namesrv),
             ("listenPort", text(self.listen_port)),
             ("fastListenPort", text(self.fast_listen_port)),
         ];
@@ -71,7 +69,8 @@ impl BrokerArgs {
             begin,
             &[],
         );
-        asked_to_stop().await?;
+        stop.cancelled().await;
+        info!("stopping");
         node.stop().await;
         Ok(())
     }

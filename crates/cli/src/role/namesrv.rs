@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use clap::Args;
 use namesrv::{Clock, NameServer, Settings};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
-use super::start::{Common, asked_to_stop, print_ready};
+use super::start::{Common, print_ready};
 
 /// Runs a name server
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ pub(crate) struct NamesrvArgs {
 }
 
 impl NamesrvArgs {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         let mut settings = Settings::default();
         let flags = [("listenPort", self.listen_port.map(|port| port.to_string()))];
@@ -32,7 +34,8 @@ impl NamesrvArgs {
         let name_server = NameServer::start(settings, &dir, Clock::system()).await?;
         let facts = [("name server", name_server.address().to_string()), ("data", dir.display().to_string())];
         print_ready(&facts, begin, &[]);
-        asked_to_stop().await?;
+        stop.cancelled().await;
+        info!("stopping");
         name_server.stop().await;
         Ok(())
     }

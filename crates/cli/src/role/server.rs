@@ -8,9 +8,11 @@ use clap::Args;
 use namesrv::{Clock, NameServer};
 use remoting::Pool;
 use settings::Settings as _;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use super::registry::AnyRegistry;
-use super::start::{Common, asked_to_stop, print_ready, recovery_text};
+use super::start::{Common, print_ready, recovery_text};
 
 /// Runs a whole node: name server and broker in one process
 #[derive(Debug, Args)]
@@ -38,7 +40,7 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
         let mut settings = Settings::default();
@@ -82,7 +84,8 @@ impl ServerArgs {
                 &format!("  rocketmq consume{option} hello --from beginning"),
             ],
         );
-        asked_to_stop().await?;
+        stop.cancelled().await;
+        info!("stopping");
         node.stop().await;
         name_server.stop().await;
         Ok(())

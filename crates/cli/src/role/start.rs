@@ -1,6 +1,6 @@
 //! What every role does at its start and end.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,6 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use settings::{Problems, Settings, Severity, Sources};
 use store::Recovery;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 /// Options that every role has.
@@ -71,33 +70,25 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 fn list(problems: &Problems) -> String {
     let mut text = String::from("the settings are not usable:");
     for problem in &problems.0 {
-        let _ = write!(text, "\n  {problem}");
+        text.push_str(&format!("\n  {problem}"));
     }
     text
-}
-
-/// Resolves at Ctrl-C or SIGTERM.
-pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.context("listen for Ctrl-C")?,
-        _ = terminate.recv() => {}
-    }
-    info!("stopping");
-    Ok(())
 }
 
 /// The lines a role prints when it is ready: facts first, then the line that scripts wait for.
 pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str]) {
     let mut text = format!("RocketMQ in Rust {}\n", env!("CARGO_PKG_VERSION"));
     for (name, fact) in facts {
-        let _ = writeln!(text, "  {name:<12} {fact}");
+        text.push_str(&(format!("  {name:<12} {fact}") + "\n"));
     }
-    let _ = writeln!(text, "ready in {} ms", since.elapsed().as_millis());
+    text.push_str(&(format!("ready in {} ms", since.elapsed().as_millis()) + "\n"));
     for line in next {
-        let _ = writeln!(text, "{line}");
+        text.push_str(line);
+        text.push('\n');
     }
-    print!("{text}");
+    let mut out = std::io::stdout().lock();
+    // Nobody may be listening; the server serves all the same.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// What opening the store found, when it is worth a word.

@@ -1,0 +1,149 @@
+//! What can be typed.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command::{completions, consume, doctor, group, message, produce, topic};
+use crate::{parse, role};
+
+const EXAMPLES: &str = "\
+Examples:
+  rocketmq server                              Start a node: name server and broker
+  rocketmq topic create orders --queues 8      Make a topic
+  rocketmq produce orders 'hello, world'       Send one message
+  seq 1000 | rocketmq produce orders           Send one message a line
+  rocketmq consume orders --from beginning     Show what is there and follow
+  rocketmq doctor                              Find out what is wrong
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found.";
+
+/// RocketMQ in one binary: the server, and a tool for every RocketMQ cluster, Java ones included.
+#[derive(Debug, Parser)]
+#[command(name = "rocketmq", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of all commands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// Name servers, several separated by semicolons.
+    ///
+    /// The default is 127.0.0.1:9876.
+    #[arg(long, short = 'n', global = true, env = "NAMESRV_ADDR", value_name = "HOST:PORT", hide_env_values = true)]
+    pub(crate) namesrv: Option<String>,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Longest wait for one answer, such as 500ms or 10s.
+    #[arg(long, global = true, value_name = "TIME", default_value = "3s", value_parser = parse::duration)]
+    pub(crate) timeout: Duration,
+    /// What is logged to standard error: off, error, warn, info, debug, or a filter such as client=debug.
+    ///
+    /// The default is info for servers and warn for tools.
+    #[arg(long, global = true, value_name = "FILTER", env = "ROCKETMQ_LOG", hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    /// How it is logged.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look: for people, or one object a line. (Docs of the variants would stretch every help page.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The commands. Server roles come first in the help, tools after them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Server(role::ServerArgs),
+    Broker(role::BrokerArgs),
+    Namesrv(role::NamesrvArgs),
+    /// Send messages.
+    Produce(produce::Arguments),
+    /// Receive messages: follow a topic, or take part in a group.
+    Consume(consume::Arguments),
+    /// List, make, show and delete topics.
+    #[command(subcommand)]
+    Topic(topic::Command),
+    /// List, show and delete consumer groups.
+    #[command(subcommand)]
+    Group(group::Command),
+    /// Look messages up.
+    #[command(subcommand)]
+    Message(message::Command),
+    /// Check name servers, brokers, topics and groups, and say what to do.
+    Doctor(doctor::Arguments),
+    /// Print the completions of a shell.
+    Completions(completions::Arguments),
+}
+
+impl Command {
+    /// Whether this is a server, which runs until it is stopped.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self, Command::Server(_) | Command::Broker(_) | Command::Namesrv(_))
+    }
+}
+
+impl Common {
+    /// Name servers to ask.
+    pub(crate) fn namesrv(&self) -> &str {
+        self.namesrv.as_deref().unwrap_or("127.0.0.1:9876")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, accepted: bool) {
+        let parsed = Arguments::try_parse_from(std::iter::once("rocketmq").chain(line.split(' ')));
+        assert_eq!(parsed.is_ok(), accepted, "{line}: {:?}", parsed.err().map(|error| error.to_string()));
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_are_accepted_or_refused() {
+        check("produce T", true);
+        check("produce T a b c --tag x --key 1 --key 2 --property a=b", true);
+        check("produce T --count 10 --size 100", true);
+        check("produce T a --file f", false);
+        check("produce T a --size 10", false);
+        check("produce T --size 10", false);
+        check("produce T --property a", false);
+        check("produce T --queue 1 --ordered-by k", false);
+        check("produce T --delay-level 0", false);
+        check("produce", false);
+        check("consume T --group G --tag a||b --from -10m", true);
+        check("consume T --from beginning --no-follow --count 3 --json", true);
+        check("consume T --from 2026-01-02T03:04:05Z", true);
+        check("consume T --from yesterdayish", false);
+        check("consume T --tag a --sql b", false);
+        check("topic create T --queues 4 --perm rw --attribute message.type=FIFO", true);
+        check("topic create T --queues 0", false);
+        check("topic create T --perm z", false);
+        check("topic create bad*name", false);
+        check("topic list --all", true);
+        check("group describe G --namesrv a:1;b:2 --timeout 1s", true);
+        check("group describe G --timeout soon", false);
+        check("doctor --json", true);
+        check("completions bash", true);
+        check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);
+        check("broker -c broker.conf --namesrv a:1", true);
+        check("namesrv --listen-port x", false);
+    }
+}

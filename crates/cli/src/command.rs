@@ -1,0 +1,92 @@
+//! One file for each command.
+
+pub(crate) mod completions;
+pub(crate) mod consume;
+pub(crate) mod doctor;
+pub(crate) mod group;
+pub(crate) mod message;
+pub(crate) mod produce;
+pub(crate) mod topic;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::exit;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Arguments, Command};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Exit status of a process that a signal ended: 128 and its number.
+const INTERRUPTED: i32 = 130;
+
+/// Carries out what was typed.
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(watch_signals(stop.clone()));
+    let mut context = Context { common: arguments.common, out: Output::new(), stop: stop.clone() };
+    let finished = match arguments.command {
+        // These end by themselves, with a summary.
+        Command::Produce(arguments) => produce::run(&mut context, arguments).await,
+        Command::Consume(arguments) => consume::run(&mut context, arguments).await,
+        Command::Server(arguments) => arguments.run(&stop).await,
+        Command::Broker(arguments) => arguments.run(context.common.namesrv.take(), &stop).await,
+        Command::Namesrv(arguments) => arguments.run(&stop).await,
+        // The others are dropped where they are.
+        question => tokio::select! {
+            answered = answer(&mut context, question) => answered,
+            () = stop.cancelled() => exit(INTERRUPTED),
+        },
+    };
+    context.out.flush()?;
+    finished
+}
+
+async fn answer(context: &mut Context, command: Command) -> Result<()> {
+    match command {
+        Command::Topic(command) => topic::run(context, command).await,
+        Command::Group(command) => group::run(context, command).await,
+        Command::Message(command) => message::run(context, command).await,
+        Command::Doctor(arguments) => doctor::run(context, arguments).await,
+        Command::Completions(arguments) => completions::run(context, arguments),
+        Command::Produce(_) | Command::Consume(_) => unreachable!("handled before"),
+        Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) => unreachable!("handled before"),
+    }
+}
+
+/// The first Ctrl-C or SIGTERM asks to stop, the second one does not ask.
+async fn watch_signals(stop: CancellationToken) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    loop {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+            _ = terminate.recv() => {}
+        }
+        if stop.is_cancelled() {
+            exit(INTERRUPTED);
+        }
+        stop.cancel();
+    }
+}
+
+/// Asks a person before something is deleted; a program must have said `--yes`.
+fn confirm(yes: bool, question: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let (input, mut output) = (std::io::stdin(), std::io::stderr());
+    if !input.is_terminal() {
+        return Err(Failure::Usage(format!("{question} Say --yes to do it without being asked.")).into());
+    }
+    write!(output, "{question} [y/N] ")?;
+    output.flush()?;
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::Usage("nothing was deleted".into()).into()),
+    }
+}

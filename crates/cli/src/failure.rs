@@ -1,0 +1,125 @@
+//! How a command that failed says so: what went wrong, what to do, and the exit status.
+
+use std::io;
+use std::process::ExitCode;
+
+use client::Error;
+use protocol::code;
+
+/// A failure of the tool itself that has its own exit status.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// The line that was typed makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The details were printed already.
+    #[error("")]
+    Reported,
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 3;
+
+/// Prints the error and returns the exit status.
+#[expect(clippy::print_stderr, reason = "standard error is where errors go")]
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Who read our output has seen enough: `rocketmq ... | head`.
+        return ExitCode::SUCCESS;
+    }
+    let text = explain(error);
+    if !text.is_empty() {
+        eprintln!("rocketmq: {text}");
+    }
+    ExitCode::from(status(error))
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+fn status(error: &anyhow::Error) -> u8 {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return match failure {
+            Failure::NotFound(_) => NOT_FOUND,
+            Failure::Usage(_) => USAGE,
+            Failure::Reported => FAILED,
+        };
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::UnknownTopic(_)) => NOT_FOUND,
+        Some(Error::Invalid(_)) => USAGE,
+        Some(error) if error.code() == Some(code::SUBSCRIPTION_GROUP_NOT_EXIST) => NOT_FOUND,
+        _ => FAILED,
+    }
+}
+
+/// The chain of causes in one line, and what to do about it where we know that.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let advice = match error.downcast_ref::<Error>() {
+        Some(Error::NameServer { .. }) => "Is \"rocketmq server\" running? Use --namesrv or NAMESRV_ADDR.",
+        Some(Error::UnknownTopic(_)) => "See \"rocketmq topic list\", or make it with \"rocketmq topic create\".",
+        Some(Error::NoQueue { .. }) => "See \"rocketmq topic describe\" for its permission and brokers.",
+        Some(Error::UnknownBroker(_)) => "It may be down: see \"rocketmq doctor\".",
+        Some(Error::Call(_)) => {
+            "The broker may be down, or give clients an address that cannot be reached: see \"rocketmq doctor\"."
+        }
+        _ => return text,
+    };
+    format!("{text}. {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use protocol::code::Code;
+
+    use super::*;
+
+    fn refused(code: Code) -> Error {
+        Error::Refused { address: "a:1".into(), request: "GET", code, remark: "because\nof a long stack".into() }
+    }
+
+    #[track_caller]
+    fn check(error: impl Into<anyhow::Error>, expected: u8) {
+        assert_eq!(status(&error.into()), expected);
+    }
+
+    #[test]
+    fn every_failure_has_its_status() {
+        check(Failure::NotFound("no group \"G\"".into()), NOT_FOUND);
+        check(Failure::Usage("so not".into()), USAGE);
+        check(Failure::Reported, FAILED);
+        check(Error::UnknownTopic("T".into()), NOT_FOUND);
+        check(Error::Invalid("empty".into()), USAGE);
+        check(refused(code::SUBSCRIPTION_GROUP_NOT_EXIST), NOT_FOUND);
+        check(refused(code::SYSTEM_BUSY), FAILED);
+        check(io::Error::other("disk"), FAILED);
+    }
+
+    #[test]
+    fn errors_name_the_thing_and_say_what_to_do() {
+        let error = Error::NameServer { addresses: "127.0.0.1:9876".into(), reason: "connection refused".into() };
+        assert_eq!(
+            explain(&error.into()),
+            "cannot reach a name server at 127.0.0.1:9876: connection refused. \
+             Is \"rocketmq server\" running? Use --namesrv or NAMESRV_ADDR."
+        );
+        let refused = anyhow::Error::new(refused(code::SYSTEM_BUSY));
+        assert_eq!(explain(&refused), "a:1 refused GET: 2 SYSTEM_BUSY, because");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_not_an_error() {
+        let closed = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("print").unwrap_err();
+        assert!(is_closed_pipe(&closed));
+        assert!(!is_closed_pipe(&anyhow::anyhow!("other")));
+    }
+}
