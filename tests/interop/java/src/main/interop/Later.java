@@ -112,7 +112,7 @@ final class Later {
     private static void sqlFilter(Env env) throws Exception {
         String topic = env.topic("sql", 2);
         var got = new Collector();
-        var consumer = env.push(Env.unique("sql"), topic, "*");
+        var consumer = env.push(Env.unique("sql"), topic, null);
         consumer.subscribe(topic, MessageSelector.bySql("n BETWEEN 3 AND 12 AND (color = 'red' OR color IS NULL) AND TAGS = 't'"));
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
