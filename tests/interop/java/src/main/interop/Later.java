@@ -132,7 +132,7 @@ final class Later {
                 wanted.add("m" + i);
             }
         }
-        got.awaitExactly(wanted, 20_000);
+        got.awaitExactly(wanted, 50_000);
     }
 
     private static void popConsumer(Env env) throws Exception {
