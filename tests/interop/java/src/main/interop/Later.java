@@ -90,7 +90,7 @@ final class Later {
                 committed.add("m" + i);
             }
         }
-        got.awaitExactly(committed, 20_000);
+        got.awaitExactly(committed, 45_000);
     }
 
     private static void transactionCheck(Env env) throws Exception {
@@ -106,7 +106,7 @@ final class Later {
         }
         producer.getDefaultMQProducerImpl().getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
         Env.await("both checked", 100_000, () -> checks.size() == 2);
-        got.awaitExactly(List.of("yes"), 20_000);
+        got.awaitExactly(List.of("yes"), 45_000);
     }
 
     private static void sqlFilter(Env env) throws Exception {
