@@ -33,7 +33,7 @@ final class Admin {
         .add("admin-offsets", Admin::offsets)
         .add("admin-consumer-connection", Admin::consumerConnection)
         .add("admin-producer-connection", Admin::producerConnection)
-        .add("admin-reset-offset", 90, Admin::resetOffset)
+        .add("admin-reset-offset", 150, Admin::resetOffset)
         .add("admin-kv-config", Admin::kvConfig)
         .add("admin-topic-list", Admin::topicList)
         .add("admin-broker-config", Admin::brokerConfig)
@@ -125,7 +125,7 @@ final class Admin {
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
         var producer = env.producer();
-        got.awaitExactly(sendNumbered(producer, topic, "m", 20), 20_000);
+        got.awaitExactly(sendNumbered(producer, topic, "m", 20), 45_000);
         consumer.shutdown();
         Env.await("the offsets stored", 10_000, () -> env.admin().examineConsumeStats(group, topic).computeTotalDiff() == 0);
         sendNumbered(producer, topic, "unread", 7);
@@ -249,7 +249,7 @@ final class Admin {
         consumer.start();
         var producer = env.producer();
         List<String> sent = sendNumbered(producer, topic, "m", 40);
-        got.awaitExactly(sent, 20_000);
+        got.awaitExactly(sent, 45_000);
         consumer.getDefaultMQPushConsumerImpl().persistConsumerOffset();
         Env.await("the offsets stored", 10_000, () -> env.admin().examineConsumeStats(group, topic).computeTotalDiff() == 0);
         long first = env.stored(topic, 40).stream().mapToLong(MessageExt::getStoreTimestamp).min().orElseThrow();

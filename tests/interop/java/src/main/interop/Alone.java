@@ -30,7 +30,7 @@ final class Alone {
         consumer.start();
         var producer = env.producer();
         producer.send(message(topic, "warm"));
-        Env.await("the first message", 20_000, () -> got.size() == 1);
+        Env.await("the first message", 45_000, () -> got.size() == 1);
         List<Long> took = new ArrayList<>();
         for (int i = 0; i < 11; i++) {
             // The consumer must be back at the server and wait there.

@@ -50,7 +50,12 @@ final class Collector {
         };
     }
 
-    /** Waits for exactly these bodies in any order, and a moment longer for what should not come. */
+    /**
+     * Waits for exactly these bodies in any order, and a moment longer for what should not come.
+     *
+     * <p>Callers allow more than 20 seconds: on a busy machine a consumer's first rebalance now and then finds nothing,
+     * and the client's next one comes 20 seconds later.
+     */
     void awaitExactly(List<String> bodies, long ms) throws Exception {
         awaitAll(bodies, ms);
         settle(300);

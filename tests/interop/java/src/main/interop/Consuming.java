@@ -24,7 +24,7 @@ final class Consuming {
     static final List<Scenario> SCENARIOS = new Scenario.Group("together")
         .add("push-concurrent", Consuming::concurrent)
         .add("push-tag-filter", Consuming::tagFilter)
-        .add("push-ordered", 90, Consuming::ordered)
+        .add("push-ordered", 150, Consuming::ordered)
         .add("push-ordered-suspend", Consuming::orderedSuspend)
         .add("push-broadcast", Consuming::broadcast)
         .add("consume-from-first", Consuming::fromFirst)
@@ -42,7 +42,7 @@ final class Consuming {
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
         sent.addAll(sendNumbered(producer, topic, "after", 100));
-        got.awaitExactly(sent, 20_000);
+        got.awaitExactly(sent, 45_000);
         for (MessageExt m : got.all()) {
             equal(topic, m.getTopic(), "topic");
             equal(0, m.getReconsumeTimes(), "reconsume times");
@@ -70,9 +70,9 @@ final class Consuming {
         var other = env.push(Env.unique("tags"), topic, "Aa");
         other.registerMessageListener(collided.concurrently());
         other.start();
-        got.awaitExactly(wanted, 20_000);
+        got.awaitExactly(wanted, 45_000);
         collided.awaitExactly(java.util.stream.IntStream.range(0, 70).filter(i -> i % 7 == 4).mapToObj(i -> "m" + i).toList(),
-            20_000);
+            45_000);
     }
 
     private static void ordered(Env env) throws Exception {
@@ -157,7 +157,7 @@ final class Consuming {
         }
         sent.addAll(sendNumbered(producer, topic, "after", 50));
         for (Collector got : collectors) {
-            got.awaitExactly(sent, 20_000);
+            got.awaitExactly(sent, 45_000);
         }
     }
 
@@ -185,9 +185,9 @@ final class Consuming {
         consumer.setConsumeTimestamp(UtilAll.timeMillisToHumanString3(System.currentTimeMillis() + 1000));
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
-        Env.await("the queues", 10_000, () -> Rebalancing.queuesOf(consumer, topic) == 2);
+        Env.await("the queues", 45_000, () -> Rebalancing.queuesOf(consumer, topic) == 2);
         List<String> fresh = sendNumbered(producer, topic, "new", 20);
-        got.awaitAll(fresh, 20_000);
+        got.awaitAll(fresh, 45_000);
         got.settle(500);
         boolean oldCame = got.distinct().contains("old0");
         that(oldCame || !oldWanted, "messages sent before are missing");
@@ -208,7 +208,7 @@ final class Consuming {
             var consumer = env.push(group, topic, "*");
             consumer.registerMessageListener(got.concurrently());
             consumer.start();
-            got.awaitExactly(sent, 20_000);
+            got.awaitExactly(sent, 45_000);
             consumer.shutdown();
             // The last offsets travel oneway.
             Env.await("the offsets stored", 10_000, () -> env.admin().examineConsumeStats(group, topic).computeTotalDiff() == 0);

@@ -118,7 +118,7 @@ final class Env {
         return producer;
     }
 
-    /** A consumer that has no listener yet and is not started. */
+    /** A consumer that has no listener yet and is not started; without an expression it has no subscription either. */
     DefaultMQPushConsumer push(String group, String topic, String expression) throws Exception {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
         consumer.setNamesrvAddr(namesrv());
@@ -126,7 +126,9 @@ final class Env {
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setConsumeThreadMin(4);
         consumer.setConsumeThreadMax(4);
-        consumer.subscribe(topic, expression);
+        if (expression != null) {
+            consumer.subscribe(topic, expression);
+        }
         closing(consumer::shutdown);
         return consumer;
     }

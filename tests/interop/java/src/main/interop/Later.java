@@ -90,7 +90,7 @@ final class Later {
                 committed.add("m" + i);
             }
         }
-        got.awaitExactly(committed, 20_000);
+        got.awaitExactly(committed, 45_000);
     }
 
     private static void transactionCheck(Env env) throws Exception {
@@ -106,13 +106,13 @@ final class Later {
         }
         producer.getDefaultMQProducerImpl().getMqClientFactory().sendHeartbeatToAllBrokerWithLock();
         Env.await("both checked", 100_000, () -> checks.size() == 2);
-        got.awaitExactly(List.of("yes"), 20_000);
+        got.awaitExactly(List.of("yes"), 45_000);
     }
 
     private static void sqlFilter(Env env) throws Exception {
         String topic = env.topic("sql", 2);
         var got = new Collector();
-        var consumer = env.push(Env.unique("sql"), topic, "*");
+        var consumer = env.push(Env.unique("sql"), topic, null);
         consumer.subscribe(topic, MessageSelector.bySql("n BETWEEN 3 AND 12 AND (color = 'red' OR color IS NULL) AND TAGS = 't'"));
         consumer.registerMessageListener(got.concurrently());
         consumer.start();
@@ -132,7 +132,7 @@ final class Later {
                 wanted.add("m" + i);
             }
         }
-        got.awaitExactly(wanted, 20_000);
+        got.awaitExactly(wanted, 50_000);
     }
 
     private static void popConsumer(Env env) throws Exception {

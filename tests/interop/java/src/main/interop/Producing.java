@@ -293,7 +293,7 @@ final class Producing {
             m.setDelayTimeLevel(level);
             equal(SendStatus.SEND_OK, producer.send(m).getSendStatus(), "status");
         }
-        got.awaitExactly(List.of("level0", "level1", "level2"), 20_000);
+        got.awaitExactly(List.of("level0", "level1", "level2"), 45_000);
         // By their places in the queue: the consumer may have started late, and its threads are several.
         var arrived = got.all().stream().sorted(java.util.Comparator.comparing(MessageExt::getQueueOffset)).toList();
         equal(List.of("level0", "level1", "level2"), texts(arrived), "order of arrival");

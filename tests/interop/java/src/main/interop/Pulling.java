@@ -70,7 +70,7 @@ final class Pulling {
 
     private static List<MessageExt> poll(DefaultLitePullConsumer consumer, int count) throws Exception {
         List<MessageExt> got = new ArrayList<>();
-        Env.await(count + " messages polled", 20_000, () -> {
+        Env.await(count + " messages polled", 45_000, () -> {
             got.addAll(consumer.poll(100));
             return got.size() >= count;
         });

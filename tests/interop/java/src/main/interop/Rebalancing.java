@@ -16,7 +16,7 @@ final class Rebalancing {
     private static final long NOTIFIED_MS = 5_000;
 
     static final List<Scenario> SCENARIOS = new Scenario.Group("together")
-        .add("group-join-and-leave", 90, Rebalancing::joinAndLeave)
+        .add("group-join-and-leave", 150, Rebalancing::joinAndLeave)
         .add("rebalance-speed", Rebalancing::speed)
         .all;
 
@@ -31,9 +31,9 @@ final class Rebalancing {
         var producer = env.producer();
         var got = new Collector();
         var first = start(env, group, topic, got);
-        Env.await("all queues", 10_000, () -> queuesOf(first, topic) == 8);
+        Env.await("all queues", 45_000, () -> queuesOf(first, topic) == 8);
         List<String> sent = Collections.synchronizedList(new ArrayList<>(sendNumbered(producer, topic, "alone", 100)));
-        got.awaitExactly(sent, 20_000);
+        got.awaitExactly(sent, 45_000);
 
         var stop = new AtomicBoolean();
         Thread sender = new Thread(() -> {
@@ -66,7 +66,7 @@ final class Rebalancing {
         got.settle(1000);
         int before = got.size();
         List<String> settled = sendNumbered(producer, topic, "settled", 200);
-        got.awaitAll(settled, 20_000);
+        got.awaitAll(settled, 45_000);
         got.settle(500);
         Env.equal(Env.sorted(settled), Env.sorted(got.texts().subList(before, got.size())), "consumed when settled");
     }
@@ -75,7 +75,7 @@ final class Rebalancing {
         String topic = env.topic("rebalance", 4);
         String group = Env.unique("rebalance");
         var first = start(env, group, topic, new Collector());
-        Env.await("all queues", 10_000, () -> queuesOf(first, topic) == 4);
+        Env.await("all queues", 45_000, () -> queuesOf(first, topic) == 4);
         // Long enough for a client that waits a second between two rebalances.
         var second = start(env, group, topic, new Collector());
         Env.await("two queues each", NOTIFIED_MS, () -> queuesOf(first, topic) == 2 && queuesOf(second, topic) == 2);

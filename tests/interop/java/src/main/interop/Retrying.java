@@ -16,8 +16,8 @@ import org.apache.rocketmq.common.message.MessageExt;
 /** Messages that are not consumed at the first attempt. */
 final class Retrying {
     static final List<Scenario> SCENARIOS = new Scenario.Group("together")
-        .add("retry", 90, Retrying::retry)
-        .add("dead-letter", 90, Retrying::deadLetter)
+        .add("retry", 150, Retrying::retry)
+        .add("dead-letter", 150, Retrying::deadLetter)
         .all;
 
     private record Attempt(String body, int times, long at) {}

@@ -19,7 +19,7 @@ record Scenario(String name, String kind, int seconds, Body body) {
         }
 
         Group add(String name, Body body) {
-            return add(name, 60, body);
+            return add(name, 120, body);
         }
 
         Group add(String name, int seconds, Body body) {
