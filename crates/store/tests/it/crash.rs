@@ -276,3 +276,23 @@ fn a_store_is_opened_once() {
     store.close().unwrap();
     sim.open();
 }
+
+#[test]
+fn whole_records_behind_a_torn_one_do_not_come_back() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    let ends: Vec<_> = ["a1", "b1", "c1"].map(|body| append(&store, "T", body).end.0 as usize).to_vec();
+    store.write_pending();
+    sim.disk.crash();
+    drop(store);
+    // The disk wrote the third record of a batch and not the second.
+    sim.disk.edit(Path::new("/store/commitlog/00000000000000000000"), |data| data[ends[0]..ends[1]].fill(0));
+    let (store, _) = sim.open();
+    assert_eq!(bodies(&store, &store.queue("T", 0)), ["a1"]);
+    append(&store, "T", "b2");
+    store.write_pending();
+    sim.disk.crash();
+    drop(store);
+    let (store, _) = sim.open();
+    assert_eq!(bodies(&store, &store.queue("T", 0)), ["a1", "b2"]);
+}
