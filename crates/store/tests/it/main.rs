@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod disk;
 mod help;
+mod java;
 mod keys;
 mod queues;
 mod retention;
