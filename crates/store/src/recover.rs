@@ -117,8 +117,8 @@ impl Core {
         if found.saved.is_none_or(|saved| saved.start != min) {
             self.advance_queues()?;
         }
-        let soon = if recovery.scanned_bytes > 0 { 0 } else { self.options.checkpoint_bytes };
-        self.checkpoint_due.store(end + soon, Ordering::Relaxed);
+        self.checkpoint_due.store(end.saturating_add(self.options.checkpoint_bytes), Ordering::Relaxed);
+        self.checkpoint_wanted.store(recovery.scanned_bytes > 0, Ordering::Relaxed);
         recovery.elapsed = started.elapsed();
         Ok(recovery)
     }

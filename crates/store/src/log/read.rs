@@ -105,6 +105,16 @@ impl Core {
                 continue;
             }
             let slots = bytes.as_chunks::<SLOT_BYTES>().0.iter().map(Slot::from_bytes);
+            // Entries carry no checksum, but they rise with the log; a stray one must not lead a consumer astray.
+            let visible = self.progress.visible();
+            if !slots.clone().is_sorted_by_key(|slot| slot.log) || slots.clone().any(|s| s.end() > visible) {
+                let what = format!(
+                    "entries of queue {} of {:?} are damaged; delete `queues`, and open again",
+                    queue.id(),
+                    queue.topic()
+                );
+                return Err(Error::Damaged(what.into()));
+            }
             entries.extend((next..).zip(slots).filter(|(_, slot)| !slot.is_hole()).map(|(at, slot)| slot.entry(at)));
             next += count as u64;
         }

@@ -40,7 +40,7 @@ impl Segments {
         for (i, &base) in bases.iter().enumerate() {
             let path = path_of(&dir, base);
             let file = io.open(&path).doing("open", &path)?;
-            let mut len = file.len().doing("measure", &path)?;
+            let mut len = file.size().doing("measure", &path)?;
             if i + 1 == bases.len() && len == 0 {
                 file.set_len(segment_bytes).doing("extend", &path)?;
                 len = segment_bytes;

@@ -1,5 +1,7 @@
 //! What the store promises.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod basics;
 mod crash;
 mod disk;
