@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::io::sim::Faults;
 use store::{Error, Flush, IndexKey, Store};
@@ -323,6 +324,50 @@ fn a_damaged_derived_file_is_made_again() {
             assert!(!in_rows || recovery.rebuilt_queues || at > len - 200, "{path:?} at {at} of {len}: {recovery:?}");
             let found = block(store.query("T", IndexKey::Key("k"), 100, 0, i64::MAX)).unwrap();
             assert_eq!(found.len(), 40, "{path:?} at {at}: {recovery:?}");
+        }
+    }
+}
+
+#[test]
+fn what_threads_were_told_survives_a_crash_at_any_moment() {
+    for seed in seeds(40) {
+        let mut sim = Sim::new(seed);
+        sim.options.threads = true;
+        sim.options.segment_bytes = 64 << 10;
+        sim.options.checkpoint_bytes = 20_000;
+        let mut told: Vec<BTreeMap<u64, String>> = vec![BTreeMap::new(); 3];
+        for life in 0..3 {
+            let (store, _) = sim.open();
+            for (topic, told) in told.iter().enumerate() {
+                let queue = store.queue(&format!("topic-{topic}"), 0);
+                let found = bodies(&store, &queue);
+                for (offset, body) in told {
+                    assert_eq!(found.get(*offset as usize), Some(body), "SEED={seed} life {life} topic {topic}");
+                }
+                assert_eq!(queue_offsets(&store, &queue), (0..found.len() as u64).collect::<Vec<_>>());
+            }
+            let rng = &mut SmallRng::seed_from_u64(seed * 10 + life);
+            let (answers, answered) = (AtomicUsize::new(0), rng.random_range(1..200));
+            std::thread::scope(|scope| {
+                for (topic, told) in told.iter_mut().enumerate() {
+                    let (store, disk, answers) = (&store, &sim.disk, &answers);
+                    scope.spawn(move || {
+                        for i in 0.. {
+                            let name = format!("topic-{topic}");
+                            let body = format!("{life}.{i} {}", "x".repeat(i % 700));
+                            let record = record(&name, body.as_bytes(), "KEYS\u{1}k\u{2}");
+                            let Ok(appended) = store.append(&store.queue(&name, 0), &record) else { return };
+                            if block(store.acknowledged().wait(appended.end)).is_err() {
+                                return;
+                            }
+                            told.insert(appended.queue_offset.0, body);
+                            if answers.fetch_add(1, Ordering::SeqCst) == answered {
+                                disk.crash();
+                            }
+                        }
+                    });
+                }
+            });
         }
     }
 }
