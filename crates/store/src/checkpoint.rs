@@ -82,9 +82,10 @@ impl Maintenance {
         Self { saved, state_at: saved.state }
     }
 
-    /// Bytes before it were synced and are in all derived files.
-    pub(crate) fn durable(&self) -> u64 {
-        self.saved.durable
+    /// Bytes before it will not be read at the next start, whatever happens: they are durable, in all derived files,
+    /// and the broker's state covers them.
+    pub(crate) fn replayed_from(&self) -> u64 {
+        self.saved.durable.min(self.saved.state)
     }
 }
 
@@ -102,12 +103,17 @@ impl Core {
             let place = Place { log: appender.next, last_record: appender.last_record };
             let dirty = std::mem::take(&mut appender.dirty);
             let removed = std::mem::take(&mut appender.removed);
-            self.checkpoint_due.store(place.log + self.options.checkpoint_bytes, Ordering::Relaxed);
+            let due = place.log.saturating_add(self.options.checkpoint_bytes);
+            self.checkpoint_due.store(due, Ordering::Relaxed);
             (place, dirty, removed, self.keys.cut(&mut appender.keys), appender.last_state)
         };
         let state = match last_state {
             Some(last) if last >= maintenance.state_at => maintenance.state_at,
-            _ => place.log,
+            _ => {
+                // Nothing between the two places would be replayed, so the later one is as good, and less to read.
+                maintenance.state_at = place.log;
+                place.log
+            }
         };
         let saved = Saved { clean, durable: place.log, state, start: self.segments.range().0 };
         if dirty.is_empty() && removed.is_empty() && saved == maintenance.saved {
@@ -160,6 +166,7 @@ impl Core {
     pub(crate) fn checkpoint_if_due(&self, end: u64) {
         if end >= self.checkpoint_due.load(Ordering::Relaxed) {
             self.checkpoint_due.store(u64::MAX, Ordering::Relaxed);
+            self.checkpoint_wanted.store(true, Ordering::Release);
             self.wake_housekeeper();
         }
     }

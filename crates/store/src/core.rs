@@ -43,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) maintenance: Mutex<Maintenance>,
     /// An append beyond this place asks for a checkpoint.
     pub(crate) checkpoint_due: AtomicU64,
+    pub(crate) checkpoint_wanted: AtomicBool,
     pub(crate) housekeeper: OnceLock<Thread>,
 
     pub(crate) stats: Counters,

@@ -22,6 +22,9 @@ pub enum Error {
     /// A write or sync failed, so nothing is known about the end of the log: reopen the store.
     #[error("the log takes no more writes until it is reopened: {0}")]
     Failed(Arc<str>),
+    /// Passing, or not: the disk has not finished a sync for ten seconds. Try again.
+    #[error("the disk does not answer")]
+    Stalled,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -86,7 +86,7 @@ impl Default for Options {
             record_bytes_max: (4 << 20) + (64 << 10),
             retention: Retention::default(),
             checkpoint_interval: second(10),
-            checkpoint_bytes: 256 << 20,
+            checkpoint_bytes: 128 << 20,
             delay_levels: [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200]
                 .map(second)
                 .to_vec(),

@@ -69,8 +69,11 @@ impl Core {
         let starts = self.starts(&found, min, files_end, &mut recovery)?;
         let from = starts.queues.min(starts.keys).min(starts.state);
 
+        // Behind this place a bad record is the torn end; before it, a loss that must not take the rest with it.
         let durable = match found.saved {
-            Some(saved) => saved.durable,
+            Some(saved) if found.aborted => saved.durable,
+            // A Java broker may have gone on, and ended in order.
+            Some(saved) => saved.durable.max(self.last_used_segment()?),
             None => self.last_used_segment()?,
         };
         let mut scanner = Scanner::new(self, from);
@@ -117,8 +120,8 @@ impl Core {
         if found.saved.is_none_or(|saved| saved.start != min) {
             self.advance_queues()?;
         }
-        let soon = if recovery.scanned_bytes > 0 { 0 } else { self.options.checkpoint_bytes };
-        self.checkpoint_due.store(end + soon, Ordering::Relaxed);
+        self.checkpoint_due.store(end.saturating_add(self.options.checkpoint_bytes), Ordering::Relaxed);
+        self.checkpoint_wanted.store(recovery.scanned_bytes > 0, Ordering::Relaxed);
         recovery.elapsed = started.elapsed();
         Ok(recovery)
     }
@@ -151,7 +154,8 @@ impl Core {
 
     /// Whether the log really holds the record that a checkpoint says was its last.
     fn ends_with(&self, place: Place) -> Result<bool, Error> {
-        if place.log == place.last_record {
+        let min = self.segments.range().0;
+        if place.log == place.last_record || (place.log == min && place.last_record < min) {
             return Ok(true);
         }
         let mut scanner = Scanner::new(self, place.last_record);
@@ -292,15 +296,29 @@ impl<'a> Scanner<'a> {
 
     /// Moves on to the next place before `limit` where a record begins. False if there is none.
     fn resume(&mut self, limit: u64) -> Result<bool, Error> {
-        for at in self.at + 1..limit {
+        let mut at = self.at + 1;
+        while at < limit {
             self.at = at;
             let good = self.next()?.is_some();
             self.at = at;
             if good {
                 return Ok(true);
             }
+            at += self.zeros().max(1);
         }
         Ok(false)
+    }
+
+    /// How many bytes can be passed over because only zeros are ahead.
+    fn zeros(&self) -> u64 {
+        const LOOK: usize = 4096;
+        // A record begins with its size, of which the first bytes are often zero.
+        const SIZE_BYTES: usize = 4;
+        let offset = self.at.checked_sub(self.window_start).map_or(usize::MAX, |offset| offset as usize);
+        match self.window.get(offset..).and_then(|ahead| ahead.get(..LOOK)) {
+            Some(ahead) if ahead.iter().all(|byte| *byte == 0) => (LOOK - SIZE_BYTES) as u64,
+            _ => 0,
+        }
     }
 
     /// Reads a window that begins at `at` and holds at least `need` bytes.

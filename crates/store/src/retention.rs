@@ -20,12 +20,10 @@ impl Core {
         while !self.stopping.load(Ordering::Acquire) {
             let (checkpoint_interval, sweep_interval) =
                 (self.options.checkpoint_interval, self.options.retention.check_interval);
-            // An append that found a checkpoint due leaves this value, and wakes us.
-            let due = self.checkpoint_due.load(Ordering::Relaxed) == u64::MAX;
-            if due || checkpointed.elapsed() >= checkpoint_interval {
+            if self.checkpoint_wanted.swap(false, Ordering::AcqRel) || checkpointed.elapsed() >= checkpoint_interval {
                 if let Err(error) = self.checkpoint(None, false) {
                     tracing::warn!(%error, "no checkpoint could be saved, trying again later");
-                    self.checkpoint_due.store(u64::MAX - 1, Ordering::Relaxed);
+                    self.checkpoint_due.store(u64::MAX, Ordering::Relaxed);
                 }
                 checkpointed = Instant::now();
             }
@@ -75,7 +73,7 @@ impl Core {
         let segments = self.segments.all();
         // A segment that a replay would start in stays, and with that always the newest one.
         let [oldest, next, ..] = &segments[..] else { return Ok(false) };
-        if oldest.end() > maintenance.durable() || oldest.end() > self.progress.visible() {
+        if oldest.end() > maintenance.replayed_from() || oldest.end() > self.progress.visible() {
             return Ok(false);
         }
         if used > retention.force_ratio {

@@ -30,6 +30,8 @@ use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
 /// The message log of one broker, its queues and its key index. See the crate's page for an overview.
+///
+/// Appending takes no runtime; the `async` methods need a tokio runtime, as cold reads go to its blocking threads.
 pub struct Store {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -96,6 +98,7 @@ impl Store {
             progress,
             maintenance: Mutex::default(),
             checkpoint_due: u64::MAX.into(),
+            checkpoint_wanted: false.into(),
             housekeeper: OnceLock::new(),
             stats: Counters::default(),
             blocking_reads: Semaphore::new(options.blocking_reads_max),
@@ -256,7 +259,8 @@ impl Store {
         self.core.store_time(queue, offset).await
     }
 
-    /// Records that carry a key, newest first, stored between two times (both included).
+    /// Up to `max` records that carry a key, newest first, stored between two times (both included). Examines at most
+    /// 100,000 candidates, which only a tag with a time range long ago gets to.
     pub async fn query(
         &self,
         topic: &str,
@@ -270,7 +274,8 @@ impl Store {
 
     /// Saves what is derived from the log, so that the next start need not read it again; blocks for some syncs.
     /// With `state_at`, the caller has saved the effect of all state records before that place himself, and they are
-    /// not replayed any more. Happens from time to time by itself, without `state_at`.
+    /// not replayed any more; until then retention keeps them, and with them what was stored after them. Happens from
+    /// time to time by itself, without `state_at`.
     pub fn checkpoint(&self, state_at: Option<LogOffset>) -> Result<(), Error> {
         self.core.checkpoint(state_at, false)
     }

@@ -52,7 +52,7 @@ pub trait File: Send + Sync + 'static {
     /// Cuts the file or extends it by zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Bytes of the file.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// See [`Io::space`].
@@ -86,7 +86,7 @@ pub(crate) fn write_all(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::R
 
 /// The whole file.
 pub(crate) fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; file.len()? as usize];
+    let mut bytes = vec![0; file.size()? as usize];
     let n = file.read_at(&mut bytes, 0)?;
     bytes.truncate(n);
     Ok(bytes)

@@ -354,7 +354,7 @@ impl File for SimFile {
         Ok(())
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.world()?.nodes[self.node].data.len() as u64)
     }
 }

@@ -37,6 +37,7 @@ impl Core {
 impl Keys {
     /// Merges some runs if there are enough of one size; false if there is nothing to do.
     pub(crate) fn merge_once(&self, log_min: u64) -> Result<bool, Error> {
+        let _one_at_a_time = self.merging.lock();
         let Some(inputs) = choose(&self.runs.read()) else { return Ok(false) };
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
         let times = inputs.iter().fold(Times::NONE, |times, run| times.join(run.times));

@@ -99,6 +99,7 @@ pub(crate) struct Keys {
     /// End of the newest run, also if that is gone.
     saved_to: AtomicU64,
     given_up: AtomicBool,
+    merging: Mutex<()>,
     pub(crate) merger: std::sync::OnceLock<Thread>,
 }
 
@@ -115,6 +116,7 @@ impl Keys {
             runs: RwLock::new(runs),
             saved_to: end.into(),
             given_up: false.into(),
+            merging: Mutex::default(),
             merger: std::sync::OnceLock::new(),
         };
         Ok((keys, end))

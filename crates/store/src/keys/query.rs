@@ -79,6 +79,10 @@ impl Core {
             let Some(bytes) = self.record_at(LogOffset(log)).await? else { continue };
             let Ok(record) = RecordView::parse(&bytes) else { continue };
             let stored = record.store_timestamp();
+            if stored < *search.times.start() {
+                // Store times rise with the log: what follows is older still.
+                return Ok(true);
+            }
             if search.times.contains(&stored)
                 && record.topic() == search.topic
                 && search.key.matches(record.properties())

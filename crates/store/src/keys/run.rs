@@ -147,7 +147,7 @@ pub(super) fn open_all(io: &dyn Io, dir: &Path, log_min: u64) -> Result<Vec<Arc<
 fn open(io: &dyn Io, dir: &Path, from: u64, to: u64) -> Result<Option<Run>, Error> {
     let path = dir.join(name(from, to));
     let file = io.open(&path).doing("open", &path)?;
-    let len = file.len().doing("measure", &path)?;
+    let len = file.size().doing("measure", &path)?;
     let read = |at: u64, bytes: usize| {
         let mut buffer = vec![0; bytes];
         file.read_at(&mut buffer, at).doing("read", &path).map(|_| buffer)

@@ -265,7 +265,7 @@ impl Core {
         {
             return Err(Error::WrongQueue { topic: queue.topic().clone(), queue_id: queue.id() });
         }
-        if appender.next + total + u64::from(BLANK_BYTES) > appender.segment_end {
+        if total > 0 && appender.next + total + u64::from(BLANK_BYTES) > appender.segment_end {
             self.roll(appender);
         }
         let store_timestamp = appender.store_time(now_ms);

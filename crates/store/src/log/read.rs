@@ -23,6 +23,8 @@ pub struct Slice {
 
 /// The longest read that is made of adjacent ranges.
 const READ_BYTES_MAX: u64 = 4 << 20;
+/// Records may be larger than the limit of today.
+const CLAIMED_BYTES: u64 = 16 << 20;
 
 impl Core {
     pub(crate) async fn read(&self, ranges: &[(LogOffset, u32)]) -> Result<Vec<Slice>, Error> {
@@ -78,7 +80,9 @@ impl Core {
             let room = segment.end().min(visible) - at.0;
             let head = self.read_file(&segment.file, at.0 - segment.base, room.min(8) as usize).await?;
             let size = match record::RecordView::parse(&head) {
-                Err(record::Invalid::Incomplete { need, .. }) if need as u64 <= room => need,
+                Err(record::Invalid::Incomplete { need, .. }) if need as u64 <= room.min(self.claimed_bytes_max()) => {
+                    need
+                }
                 _ => return Ok(None),
             };
             self.read_file(&segment.file, at.0 - segment.base, size).await?
@@ -87,6 +91,11 @@ impl Core {
             Ok(record) if record.log_offset() == at.0 => Some(bytes.slice(..record.len())),
             _ => None,
         })
+    }
+
+    /// What the size field at an offset that anybody may have made up can make us read.
+    fn claimed_bytes_max(&self) -> u64 {
+        u64::from(self.options.record_bytes_max).max(CLAIMED_BYTES)
     }
 
     pub(crate) async fn entries(&self, queue: &Queue, from: QueueOffset, max: usize) -> Result<Vec<Entry>, Error> {
@@ -105,6 +114,16 @@ impl Core {
                 continue;
             }
             let slots = bytes.as_chunks::<SLOT_BYTES>().0.iter().map(Slot::from_bytes);
+            // Entries carry no checksum, but they rise with the log; a stray one must not lead a consumer astray.
+            let visible = self.progress.visible();
+            if !slots.clone().is_sorted_by_key(|slot| slot.log) || slots.clone().any(|s| s.end() > visible) {
+                let what = format!(
+                    "entries of queue {} of {:?} are damaged; delete `queues`, and open again",
+                    queue.id(),
+                    queue.topic()
+                );
+                return Err(Error::Damaged(what.into()));
+            }
             entries.extend((next..).zip(slots).filter(|(_, slot)| !slot.is_hole()).map(|(at, slot)| slot.entry(at)));
             next += count as u64;
         }

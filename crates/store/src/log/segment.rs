@@ -30,7 +30,8 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Opens what is there. A file whose making was interrupted (empty, or short and the last) is completed.
+    /// Opens what is there. An empty last file, whose making was interrupted, is completed; files of another size than
+    /// new ones will have are fine.
     pub(crate) fn open(io: Arc<dyn Io>, dir: PathBuf, segment_bytes: u64) -> Result<Self, Error> {
         io.make_dir(&dir).doing("make", &dir)?;
         let mut bases: Vec<u64> = io.list(&dir).doing("list", &dir)?.iter().filter_map(|name| base_of(name)).collect();
@@ -39,8 +40,8 @@ impl Segments {
         for (i, &base) in bases.iter().enumerate() {
             let path = path_of(&dir, base);
             let file = io.open(&path).doing("open", &path)?;
-            let mut len = file.len().doing("measure", &path)?;
-            if i + 1 == bases.len() && len < segment_bytes {
+            let mut len = file.size().doing("measure", &path)?;
+            if i + 1 == bases.len() && len == 0 {
                 file.set_len(segment_bytes).doing("extend", &path)?;
                 len = segment_bytes;
             }

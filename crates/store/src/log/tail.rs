@@ -100,3 +100,43 @@ impl TailCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cuts a chunk into pieces as the append lock does.
+    fn pieces(mut chunk: BytesMut, start: u64) -> Vec<Piece> {
+        let mut chunk_bytes = chunk.capacity();
+        let piece = |i| {
+            chunk.extend_from_slice(&[i; 100]);
+            let bytes = chunk.split().freeze();
+            Piece { start: start + u64::from(i) * 100, bytes, chunk_bytes: std::mem::take(&mut chunk_bytes) }
+        };
+        (0..10).map(piece).collect()
+    }
+
+    #[test]
+    fn chunks_leave_as_a_whole_and_their_memory_is_used_again() {
+        let cache = TailCache::new(2 * CHUNK_BYTES);
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..20 {
+            let chunk = cache.chunk(100);
+            assert!(chunk.is_empty() && chunk.capacity() >= CHUNK_BYTES);
+            seen.insert(chunk.as_ptr() as usize);
+            cache.push(pieces(chunk, i * 1000).into_iter());
+            assert_eq!(cache.get(i * 1000 + 950).as_deref(), Some(&[9; 50][..]));
+        }
+        assert!(seen.len() <= 3, "{} chunks were allocated", seen.len());
+        assert_eq!((cache.get(0), cache.get(20_000)), (None, None));
+    }
+
+    #[test]
+    fn a_chunk_somebody_reads_is_left_to_him() {
+        let cache = TailCache::new(0);
+        cache.push(pieces(cache.chunk(1), 0).into_iter());
+        let slice = cache.get(150).expect("the newest chunk stays");
+        (1..10).for_each(|i| cache.push(pieces(cache.chunk(1), i * 1000).into_iter()));
+        assert_eq!(slice, [1; 50][..]);
+    }
+}

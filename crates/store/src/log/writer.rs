@@ -52,6 +52,7 @@ impl Writer {
 impl Core {
     /// The writer's thread.
     pub(crate) fn run_writer(&self) {
+        let _if_it_panics = FailOnPanic(self);
         loop {
             match self.write_pending() {
                 Turn::Wrote => {}
@@ -154,21 +155,9 @@ impl Core {
     /// Returns when everything before `end`, which was appended, is durable; an error if the disk is full or does
     /// not answer for a while.
     pub(crate) fn flush_to(&self, end: LogOffset) -> Result<(), Error> {
-        let deadline = Instant::now() + FLUSH_TIMEOUT;
-        while self.options.threads {
-            // Whoever waits here may be the one who would make room on a full disk.
-            if self.disk_full.load(Ordering::Relaxed) {
-                return Err(Error::DiskFull);
-            }
-            if let Some(result) = self.acknowledged().wait_blocking(end, FULL_PAUSE) {
-                result?;
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(Error::Failed("the disk does not answer".into()));
-            }
-        }
-        if !self.options.threads {
+        if self.options.threads {
+            self.wait_acknowledged(end)?;
+        } else {
             self.write_pending();
         }
         self.sync();
@@ -177,6 +166,20 @@ impl Core {
             Some(error) => Err(error.clone()),
             None => Err(Error::DiskFull),
         }
+    }
+
+    fn wait_acknowledged(&self, end: LogOffset) -> Result<(), Error> {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        while Instant::now() < deadline {
+            // Whoever waits here may be the one who would make room on a full disk.
+            if self.disk_full.load(Ordering::Relaxed) {
+                return Err(Error::DiskFull);
+            }
+            if let Some(result) = self.acknowledged().wait_blocking(end, FULL_PAUSE) {
+                return result;
+            }
+        }
+        Err(Error::Stalled)
     }
 
     fn write_pieces(&self, writer: &mut Writer) -> io::Result<()> {
@@ -220,6 +223,17 @@ impl Core {
         tracing::error!(verb, %error, "the log failed, it takes no more writes until it is reopened");
         self.progress.end(&Error::Failed(format!("{verb} the log: {error}").into()));
         Turn::Failed
+    }
+}
+
+/// Without a writer nobody must wait for it.
+struct FailOnPanic<'a>(&'a Core);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.progress.end(&Error::Failed("the writer panicked".into()));
+        }
     }
 }
 

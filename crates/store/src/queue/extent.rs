@@ -73,7 +73,7 @@ impl Extents {
         for (class, mut used) in used.into_iter().enumerate() {
             used.sort_unstable();
             let Some(&last) = used.last() else { continue };
-            let len = self.files[class].len().doing("measure", Path::new("extents"))?;
+            let len = self.files[class].size().doing("measure", Path::new("extents"))?;
             if u64::from(last) * u64::from(CLASS_ENTRIES[class]) * SLOT_BYTES as u64 >= len {
                 return Ok(false);
             }

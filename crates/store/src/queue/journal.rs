@@ -123,6 +123,10 @@ impl Journal {
         // A generation gets its name when it is complete, so the newest is the one that counts.
         let Some(&generation) = generations.last() else { return Ok((journal, None)) };
         journal.generation = generation;
+        for old in &generations[..generations.len() - 1] {
+            let path = journal.path(*old);
+            journal.io.remove(&path).doing("delete", &path)?;
+        }
         let path = journal.path(generation);
         let file = journal.io.open(&path).doing("open", &path)?;
         let bytes = io::read_all(&*file).doing("read", &path)?;
@@ -150,6 +154,10 @@ impl Journal {
             if self.sequence == 1 {
                 self.snapshot_end = self.end;
             }
+        }
+        if has_batch_behind(&bytes, self.end as usize, self.sequence) {
+            // Not the torn end, but a hole. Slots freed in it may belong to other queues by now.
+            return None;
         }
         self.next_row = rows.by_number.keys().max().map_or(1, |row| row + 1);
         rows.bytes = bytes;
@@ -244,6 +252,15 @@ fn next_batch(bytes: &[u8], at: usize, sequence: u64) -> Option<(Place, Range<us
         return None;
     }
     Some((Place { log: reader.u64()?, last_record: reader.u64()? }, rows))
+}
+
+/// Whether a batch with a later number lies anywhere behind a place where none can be read.
+fn has_batch_behind(bytes: &[u8], end: usize, sequence: u64) -> bool {
+    let later = sequence + 1..sequence + 1_000_000;
+    (end..bytes.len().saturating_sub(BATCH_HEADER_BYTES)).any(|at| {
+        let number = Reader { bytes, at: at + 8 }.u64().filter(|number| later.contains(number));
+        number.is_some_and(|number| next_batch(bytes, at, number).is_some())
+    })
 }
 
 impl Rows {

@@ -135,3 +135,17 @@ fn without_waiting_for_the_disk_written_is_acknowledged_and_a_sync_follows() {
     store.checkpoint(None).unwrap();
     assert!(store.flushed().reached(end));
 }
+
+#[test]
+fn closing_does_not_wait_for_room_on_a_full_disk() {
+    let mut sim = Sim::new(0);
+    sim.options.threads = true;
+    let (store, _) = sim.open();
+    sim.disk.set_faults(Faults { full: true, ..Faults::default() });
+    let end = append(&store, "T", &"x".repeat(100)).end;
+    assert!(matches!(store.close(), Err(Error::DiskFull)));
+    assert!(block(store.acknowledged().wait(end)).is_err());
+    drop(store);
+    sim.disk.set_faults(Faults::default());
+    assert!(!sim.open().1.clean);
+}

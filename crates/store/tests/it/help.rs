@@ -75,6 +75,17 @@ impl Sim {
         Self { disk: SimDisk::new(seed), clock: Arc::new(ManualClock::at(1_000_000)), options }
     }
 
+    /// Another disk with the same files.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { options: self.options.clone(), ..Self::new(0) };
+        for path in self.disk.files(Path::new("/store")) {
+            let mut bytes = Vec::new();
+            self.disk.edit(&path, |data| bytes.clone_from(data));
+            copy.disk.put(&path, bytes);
+        }
+        copy
+    }
+
     pub(crate) fn open(&self) -> (Arc<Store>, Recovery) {
         self.open_replaying().0
     }

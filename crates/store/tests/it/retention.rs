@@ -89,3 +89,15 @@ fn bytes_and_a_full_disk_count_at_any_age() {
     store.sweep().unwrap();
     assert_eq!(store.usage().unwrap().segments, 1);
 }
+
+#[test]
+fn state_that_would_be_replayed_is_not_deleted() {
+    let mut sim = Sim::new(0);
+    sim.options.retention.max_bytes = Some(1);
+    let (store, _) = sim.open();
+    store.append_state(b"state").unwrap();
+    fill(&sim, &store);
+    assert_eq!(store.sweep().unwrap(), 0);
+    store.checkpoint(Some(store.appended())).unwrap();
+    assert!(store.sweep().unwrap() > 3);
+}
