@@ -38,12 +38,14 @@ where
 }
 
 pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame: Frame) -> Answer<ParkedSend> {
+    if let r::SendMessageV2::CODE | r::SendBatchMessage::CODE | r::SendMessage::CODE = frame.code {
+        return send::send(context, peer, &frame);
+    }
     let call = Call { context: context.clone(), peer: peer.clone(), frame };
     match call.frame.code {
         // Source: `BrokerController.registerProcessor`: the fast port has no pull processor.
         r::PullMessage::CODE | r::LitePullMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
 
-        r::SendMessageV2::CODE | r::SendBatchMessage::CODE | r::SendMessage::CODE => send::send(&call),
         r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
 

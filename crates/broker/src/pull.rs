@@ -204,7 +204,8 @@ impl Pull {
                 arrived = tokio::time::timeout_at(deadline, arrival) => arrived.is_ok(),
                 () = self.broker.stopping.cancelled() => false,
             };
-            if !in_time {
+            // A deleted topic ends every wait on its queues; there is nothing more to come.
+            if !in_time || self.queue.is_removed() {
                 return Ok(self.finish(pulled));
             }
             waited = true;

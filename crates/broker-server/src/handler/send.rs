@@ -2,36 +2,36 @@
 
 use std::net::SocketAddr;
 
-use broker::{NewMessage, SendBack};
+use broker::{LogOffset, NewMessage, SendBack};
 use protocol::header::{FieldWriter, Header};
-use protocol::id;
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
 use protocol::request::{
     ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
 };
-use remoting::{Answer, Response};
+use protocol::{Frame, id};
+use remoting::{Answer, Peer, Response};
 use tokio::time::Instant;
 
 use crate::code::{Outcome, Refusal};
 use crate::service::{Context, ParkedSend};
 use crate::table::Call;
 
-pub(crate) fn send(call: &Call) -> Answer<ParkedSend> {
-    match try_send(call) {
+/// The hot path: borrows everything, where other handlers get a [`Call`] of their own.
+pub(crate) fn send(context: &Context, peer: &Peer, frame: &Frame) -> Answer<ParkedSend> {
+    match try_send(context, peer, frame) {
         Ok(parked) => Answer::Parked(parked),
         Err(Refusal(response)) => response.into(),
     }
 }
 
-fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
-    let frame = &call.frame;
+fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend, Refusal> {
     let header: SendMessageHeader<'_> = if frame.code == SendMessage::CODE {
         frame.header()?
     } else {
         frame.header::<SendMessageV2Header<'_>>()?.into()
     };
-    let store_host = call.context.store_host(&call.peer);
+    let store_host = context.store_host(peer);
     let message = NewMessage {
         topic: header.topic,
         template: header.default_topic.unwrap_or(AUTO_CREATE_TOPIC),
@@ -39,8 +39,8 @@ fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
         queue_id: header.queue_id,
         flag: header.flag.unwrap_or(0),
         sys_flag: header.sys_flag.unwrap_or(0),
-        born_timestamp: header.born_timestamp.unwrap_or_else(|| call.broker().now_ms()),
-        born_host: canonical(call.peer.remote()),
+        born_timestamp: header.born_timestamp.unwrap_or_else(|| context.broker.now_ms()),
+        born_host: canonical(peer.remote()),
         store_host,
         reconsume_times: header.reconsume_times.unwrap_or(0),
         max_reconsume_times: header.max_reconsume_times.filter(|_| frame.version >= VERSION_MAX_RECONSUME_TIMES),
@@ -49,10 +49,10 @@ fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
         batch: header.batch,
         body: &frame.body,
     };
-    let receipt = call.broker().send(&message)?;
+    let receipt = context.broker.send(&message)?;
     Ok(ParkedSend {
         end: receipt.appended.end,
-        deadline: Instant::now() + call.context.flush_timeout(),
+        deadline: Instant::now() + context.flush_timeout(),
         receipt,
         store_host,
     })
@@ -61,8 +61,11 @@ fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
 /// Writes the header of a receipt.
 pub(crate) fn write_receipt(context: &Context, parked: &ParkedSend, reply: impl FnOnce(&dyn Fn(&mut FieldWriter<'_>))) {
     let ParkedSend { receipt, store_host, .. } = parked;
-    let ids = receipt.appended.log_offsets.iter().map(|offset| id::offset_id(*store_host, offset.0));
-    let msg_id = ids.collect::<Vec<_>>().join(",");
+    let id = |offset: &LogOffset| id::offset_id(*store_host, offset.0);
+    let msg_id = match &receipt.appended.log_offsets[..] {
+        [one] => id(one),
+        batch => batch.iter().map(id).collect::<Vec<_>>().join(","),
+    };
     let config = context.broker.config();
     let header = SendMessageReply {
         msg_id: &msg_id,
