@@ -75,6 +75,8 @@ struct ConsumerGroup {
 struct Inner {
     consumers: HashMap<String, ConsumerGroup>,
     producers: HashMap<String, BTreeMap<ConnectionId, Member>>,
+    /// Groups of either kind that a connection has been in, so that its end need not look at all groups.
+    joined: HashMap<ConnectionId, BTreeSet<String>>,
 }
 
 /// All sessions.
@@ -99,6 +101,9 @@ impl Sessions {
         let member = Member { shown, heard_ms: now_ms };
         let admitted: Vec<_> = beat.data.consumer_data_set.iter().filter(|consumer| admits(consumer)).collect();
         let mut inner = self.0.lock();
+        let producers = beat.data.producer_data_set.iter().map(|producer| &producer.group_name);
+        let groups = admitted.iter().map(|consumer| &consumer.group_name).chain(producers);
+        inner.joined.entry(beat.connection).or_default().extend(groups.cloned());
         for producer in beat.data.producer_data_set.iter().filter(|producer| !producer.group_name.is_empty()) {
             inner.producers.entry(producer.group_name.clone()).or_default().insert(beat.connection, member.clone());
         }
@@ -122,29 +127,28 @@ impl Sessions {
         consumer_group: Option<&str>,
     ) -> Vec<Members> {
         let mut inner = self.0.lock();
-        if let Some(group) = producer_group {
-            inner.remove_producers(|name, id, _| name == group && id == connection);
-        }
-        match consumer_group {
-            Some(group) => inner.remove_consumers(|name, id, _| name == group && id == connection),
-            None => Vec::new(),
-        }
+        let gone = |id, _: &Member| id == connection;
+        inner.remove_producers(producer_group, gone);
+        inner.remove_consumers(consumer_group, gone)
     }
 
     /// A connection has ended.
     pub fn disconnected(&self, connection: ConnectionId) -> Vec<Members> {
-        self.remove(|_, id, _| id == connection)
+        let mut inner = self.0.lock();
+        let joined = inner.joined.remove(&connection).unwrap_or_default();
+        let gone = |id, _: &Member| id == connection;
+        inner.remove_producers(joined.iter().map(String::as_str), gone);
+        inner.remove_consumers(joined.iter().map(String::as_str), gone)
     }
 
     /// Forgets clients that were silent since `before_ms`.
     pub(crate) fn expire(&self, before_ms: i64) -> Vec<Members> {
-        self.remove(|_, _, member| member.heard_ms < before_ms)
-    }
-
-    fn remove(&self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) -> Vec<Members> {
         let mut inner = self.0.lock();
-        inner.remove_producers(&gone);
-        inner.remove_consumers(&gone)
+        let gone = |_, member: &Member| member.heard_ms < before_ms;
+        let (producers, consumers): (Vec<_>, Vec<_>) =
+            (inner.producers.keys().cloned().collect(), inner.consumers.keys().cloned().collect());
+        inner.remove_producers(producers.iter().map(String::as_str), gone);
+        inner.remove_consumers(consumers.iter().map(String::as_str), gone)
     }
 
     /// Client ids of a consumer group; a client with two connections counts once.
@@ -259,25 +263,37 @@ impl ConsumerGroup {
 }
 
 impl Inner {
-    fn remove_producers(&mut self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) {
-        self.producers.retain(|name, members| {
-            members.retain(|id, member| !gone(name, *id, member));
-            !members.is_empty()
-        });
+    fn remove_producers<'g>(
+        &mut self,
+        groups: impl IntoIterator<Item = &'g str>,
+        gone: impl Fn(ConnectionId, &Member) -> bool,
+    ) {
+        for group in groups {
+            let Some(members) = self.producers.get_mut(group) else { continue };
+            members.retain(|id, member| !gone(*id, member));
+            if members.is_empty() {
+                self.producers.remove(group);
+            }
+        }
     }
 
     /// Removes members; the answer lists the groups that lost some and still have others.
-    fn remove_consumers(&mut self, gone: impl Fn(&str, ConnectionId, &Member) -> bool) -> Vec<Members> {
+    fn remove_consumers<'g>(
+        &mut self,
+        groups: impl IntoIterator<Item = &'g str>,
+        gone: impl Fn(ConnectionId, &Member) -> bool,
+    ) -> Vec<Members> {
         let mut changed = Vec::new();
-        self.consumers.retain(|name, group| {
+        for name in groups {
+            let Some(group) = self.consumers.get_mut(name) else { continue };
             let before = group.members.len();
-            group.members.retain(|id, member| !gone(name, *id, member));
-            let left = !group.members.is_empty();
-            if left && group.members.len() != before && group.model != MessageModel::Broadcasting {
+            group.members.retain(|id, member| !gone(*id, member));
+            if group.members.is_empty() {
+                self.consumers.remove(name);
+            } else if group.members.len() != before && group.model != MessageModel::Broadcasting {
                 changed.push(group.members_of(name));
             }
-            left
-        });
+        }
         changed
     }
 }
