@@ -94,7 +94,7 @@ pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str
 /// What opening the store found, when it is worth a word.
 pub(crate) fn recovery_text(recovery: &Recovery) -> String {
     let elapsed = recovery.elapsed;
-    if recovery.clean {
+    if recovery.clean || recovery.scanned_bytes == 0 {
         return String::new();
     }
     let cut = match recovery.truncated_bytes {
