@@ -268,15 +268,9 @@ impl Shared {
         if let Some(route) = self.routes.newer(topic, new_enough) {
             return Ok(route);
         }
-        let route = match self.fetch(topic).await {
-            Ok(data) => Arc::new(Route::new(topic, data, i32::MAX)),
-            Err(error) => {
-                if matches!(error, Error::UnknownTopic(_)) {
-                    self.routes.forget(topic);
-                }
-                return Err(error);
-            }
-        };
+        // A topic that was known stays known whatever the name server says now: it forgets the topics of a broker that
+        // restarts, and the broker is still the best place to ask.
+        let route = Arc::new(Route::new(topic, self.fetch(topic).await?, i32::MAX));
         if self.routes.get(topic).is_none() {
             // Its brokers may not know us yet.
             self.beat.notify_one();
