@@ -323,7 +323,7 @@ pub(crate) mod tests {
     }
 
     /// The record of a message whose body was stored as `body`.
-    fn record(message: &Received, sys_flag: i32, body: &[u8]) -> Bytes {
+    pub(crate) fn record(message: &Received, sys_flag: i32, body: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
         let v2 = message.topic.len() > 127;
         out.put_u32(0);

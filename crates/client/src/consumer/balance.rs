@@ -57,6 +57,7 @@ impl Balancer {
         } else {
             self.follow().await;
         }
+        self.give_failures_back().await;
         self.release(self.queues.values()).await;
         self.pullers.close();
         self.pullers.wait().await;
