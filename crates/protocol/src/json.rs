@@ -3,6 +3,7 @@
 //! Java's map writer puts numbers and whole objects where JSON wants a string key: `{0:1}`, `{{"topic":"T"}:5}`.
 //! [`parse`] reads that as well; [`Keyed`] writes it. Source: fastjson and fastjson2 2.0.59, `RemotingSerializable`.
 
+mod lenient;
 mod scanner;
 
 use bytes::{BufMut, BytesMut};
@@ -11,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 pub use scanner::{ScanError, Scanner};
 
-/// Parses a body. A key that is a number or an object becomes the string of its text.
+/// Parses a body. A key that is a number or an object becomes the string of its text; text and numbers stand for each
+/// other.
 ///
 /// # Errors
 /// Says what is wrong and where, for the remark of the answer.
@@ -23,7 +25,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ScanError> {
         let mut scanner = Scanner::new(text);
         scanner.rewrite(&mut standard)?;
         scanner.end()?;
-        serde_json::from_str(&standard).map_err(ScanError::new)
+        let value = serde_json::from_str(&standard).map_err(ScanError::new)?;
+        T::deserialize(lenient::Lenient(value)).map_err(ScanError::new)
     })
 }
 
@@ -105,6 +108,21 @@ mod tests {
         assert_eq!(map, BTreeMap::from([(r#"{"queueId":3,"topic":"T"}"#.to_owned(), 5)]));
         let map: BTreeMap<String, BTreeMap<i32, i64>> = parse(b"{'T@G':{0:1,}}").unwrap();
         assert_eq!(map["T@G"][&0], 1);
+    }
+
+    #[test]
+    fn text_and_numbers_stand_for_each_other_and_null_is_absence() {
+        use crate::body::{HeartbeatData, MessageModel};
+        // A heartbeat of the Go client v2.1.2, which writes tag hashes as strings.
+        let body = br#"{"clientID":"c","consumerDataSet":[{"groupName":"G","messageModel":"BROADCASTING",
+            "subscriptionDataSet":[{"topic":"T","subString":"a || b","tagsSet":null,"codeSet":["97",98],
+            "subVersion":"1795340067708730935","classFilterMode":"false"}],"unitMode":false}]}"#;
+        let data: HeartbeatData = parse(body).unwrap();
+        let consumer = &data.consumer_data_set[0];
+        assert_eq!(consumer.message_model, MessageModel::Broadcasting);
+        let subscription = &consumer.subscription_data_set[0];
+        assert_eq!((&subscription.code_set[..], subscription.sub_version), (&[97, 98][..], 1_795_340_067_708_730_935));
+        assert!(parse::<HeartbeatData>(br#"{"heartbeatFingerprint":"x"}"#).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod frame; // start here
 pub mod header;
 pub mod request;
 
+pub mod batch;
 pub mod body;
 pub mod code;
 pub mod id;
@@ -18,6 +19,7 @@ pub mod name;
 pub mod peer;
 pub mod perm;
 pub mod properties;
+pub mod record;
 pub mod sysflag;
 pub mod tag;
 

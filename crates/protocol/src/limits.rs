@@ -5,7 +5,7 @@ pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Largest header in bytes. Java has no bound of its own; the largest honest header carries 32,767 bytes of
 /// properties, at most six times that once escaped as JSON, so this leaves room and still bounds what a header costs.
-pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
+pub const HEADER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Deepest nesting of objects and arrays in JSON from a peer.
 pub const JSON_DEPTH_MAX: usize = 64;

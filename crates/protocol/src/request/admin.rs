@@ -39,6 +39,8 @@ requests! {
     202 GET_TOPIC_STATS_INFO GetTopicStats(TopicHeader<'a>) -> NoFields;
     /// How far a group is.
     208 GET_CONSUME_STATS GetConsumeStats(GetConsumeStatsHeader<'a>) -> NoFields;
+    /// How far all groups are.
+    317 GET_BROKER_CONSUME_STATS GetBrokerConsumeStats(BrokerConsumeStatsHeader) -> NoFields;
     /// Connections of a consumer group.
     203 GET_CONSUMER_CONNECTION_LIST GetConsumerConnections(ConsumerGroupHeader<'a>) -> NoFields;
     /// Connections of a producer group.
@@ -164,6 +166,14 @@ header! {
         pub topic: Option<&'a str> = "topic",
         /// Several topics, separated by semicolons.
         pub topic_list: Option<&'a str> = "topicList",
+    }
+}
+
+header! {
+    /// `GetConsumeStatsInBrokerHeader`.
+    pub struct BrokerConsumeStatsHeader {
+        /// Ordered topics only.
+        pub is_order: bool = "isOrder",
     }
 }
 
