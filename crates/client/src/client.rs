@@ -126,7 +126,13 @@ impl Client {
 
     /// A producer of a group. Brokers ask members of the group about open transactions; otherwise it is just a name.
     pub fn producer(&self, group: &str) -> Producer {
-        self.shared.groups.lock().producers.push(ProducerData { group_name: group.to_owned() });
+        let data = ProducerData { group_name: group.to_owned() };
+        let mut groups = self.shared.groups.lock();
+        if !groups.producers.contains(&data) {
+            groups.producers.push(data);
+            self.shared.beat.notify_one();
+        }
+        drop(groups);
         Producer::new(self.clone(), group)
     }
 

@@ -20,8 +20,10 @@ use crate::{Client, Config, ConsumerConfig, Error, Message, Received, Select, St
 struct Scripted {
     address: SocketAddr,
     asked: Mutex<Vec<Frame>>,
-    script: Box<dyn Fn(&Scripted, &Frame) -> Response + Send + Sync>,
+    script: Box<Script>,
 }
+
+type Script = dyn Fn(&Scripted, &Frame) -> Response + Send + Sync;
 
 impl Scripted {
     /// Values of a field in all requests of a kind.

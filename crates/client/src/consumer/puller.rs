@@ -148,7 +148,7 @@ impl Puller {
         if let Some(commit) = commit {
             self.progress.committed(commit);
         }
-        let messages = Received::decode_all(&queue.broker_name, answer.body.clone())
+        let messages = Received::decode_all(&queue.broker_name, &answer.body)
             .map_err(|error| unreadable::<PullMessage>(address, error))?;
         Ok(Pulled { code, next: header.next_begin_offset, broker_id: header.suggest_which_broker_id, messages })
     }
