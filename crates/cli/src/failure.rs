@@ -15,12 +15,12 @@ pub(crate) enum Failure {
     /// The line that was typed makes no sense.
     #[error("{0}")]
     Usage(String),
-    /// The details were printed already.
+    /// The details were printed already; this is the exit status.
     #[error("")]
-    Reported,
+    Reported(u8),
 }
 
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;
 
@@ -44,12 +44,13 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
 }
 
-fn status(error: &anyhow::Error) -> u8 {
+/// The exit status of an error.
+pub(crate) fn status(error: &anyhow::Error) -> u8 {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return match failure {
             Failure::NotFound(_) => NOT_FOUND,
             Failure::Usage(_) => USAGE,
-            Failure::Reported => FAILED,
+            Failure::Reported(status) => *status,
         };
     }
     match error.downcast_ref::<Error>() {
@@ -62,7 +63,7 @@ fn status(error: &anyhow::Error) -> u8 {
 
 /// The chain of causes in one line, and what to do about it where we know that.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    let text = without_numbers(&format!("{error:#}"));
     let advice = match error.downcast_ref::<Error>() {
         Some(Error::NameServer { .. }) => "Is \"rocketmq server\" running? Use --namesrv or NAMESRV_ADDR.",
         Some(Error::UnknownTopic(_)) => "See \"rocketmq topic list\", or make it with \"rocketmq topic create\".",
@@ -74,6 +75,16 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
         _ => return text,
     };
     format!("{text}. {advice}")
+}
+
+/// Leaves out the numbers that the system has for its errors: `Connection refused (os error 111)`.
+pub(crate) fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str(part.split_once(')').map_or("", |(_number, rest)| rest));
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -96,7 +107,7 @@ mod tests {
     fn every_failure_has_its_status() {
         check(Failure::NotFound("no group \"G\"".into()), NOT_FOUND);
         check(Failure::Usage("so not".into()), USAGE);
-        check(Failure::Reported, FAILED);
+        check(Failure::Reported(NOT_FOUND), NOT_FOUND);
         check(Error::UnknownTopic("T".into()), NOT_FOUND);
         check(Error::Invalid("empty".into()), USAGE);
         check(refused(code::SUBSCRIPTION_GROUP_NOT_EXIST), NOT_FOUND);
@@ -114,6 +125,12 @@ mod tests {
         );
         let refused = anyhow::Error::new(refused(code::SYSTEM_BUSY));
         assert_eq!(explain(&refused), "a:1 refused GET: 2 SYSTEM_BUSY, because");
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        assert_eq!(without_numbers("open f: No such file (os error 2): a"), "open f: No such file: a");
+        assert_eq!(without_numbers("plain"), "plain");
     }
 
     #[test]

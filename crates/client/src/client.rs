@@ -126,7 +126,13 @@ impl Client {
 
     /// A producer of a group. Brokers ask members of the group about open transactions; otherwise it is just a name.
     pub fn producer(&self, group: &str) -> Producer {
-        self.shared.groups.lock().producers.push(ProducerData { group_name: group.to_owned() });
+        let data = ProducerData { group_name: group.to_owned() };
+        let mut groups = self.shared.groups.lock();
+        if !groups.producers.contains(&data) {
+            groups.producers.push(data);
+            self.shared.beat.notify_one();
+        }
+        drop(groups);
         Producer::new(self.clone(), group)
     }
 
@@ -268,15 +274,9 @@ impl Shared {
         if let Some(route) = self.routes.newer(topic, new_enough) {
             return Ok(route);
         }
-        let route = match self.fetch(topic).await {
-            Ok(data) => Arc::new(Route::new(topic, data, i32::MAX)),
-            Err(error) => {
-                if matches!(error, Error::UnknownTopic(_)) {
-                    self.routes.forget(topic);
-                }
-                return Err(error);
-            }
-        };
+        // A topic that was known stays known whatever the name server says now: it forgets the topics of a broker that
+        // restarts, and the broker is still the best place to ask.
+        let route = Arc::new(Route::new(topic, self.fetch(topic).await?, i32::MAX));
         if self.routes.get(topic).is_none() {
             // Its brokers may not know us yet.
             self.beat.notify_one();

@@ -5,10 +5,12 @@ mod batch;
 mod progress;
 mod puller;
 
+use std::sync::Arc;
+
 use protocol::body::{ConsumerData, SubscriptionData};
 use protocol::name;
 use protocol::tag::{TagFilter, java_hash};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -191,14 +193,17 @@ impl Client {
                 return Err(Error::NoQueue { topic: topic.clone(), wanted: "readable" });
             }
         }
+        let changed = Arc::new(Notify::new());
         if let Some(group) = &config.group {
             config.subscriptions.push((name::retry_topic(group), Filter::default()));
-            self.shared.join(config.heartbeat_data(group))?;
+            let data = config.heartbeat_data(group);
+            self.shared.join(data.clone())?;
+            self.shared.listener.watch(data, changed.clone());
             self.shared.heartbeat().await;
         }
         let stop = CancellationToken::new();
         let (deliver, batches) = mpsc::channel(limits::BATCHES_MAX);
-        let balancer = Balancer::new(self.clone(), config, deliver, stop.clone());
+        let balancer = Balancer::new(self.clone(), config, changed, deliver, stop.clone());
         Ok(Consumer { stop: stop.drop_guard(), batches, task: tokio::spawn(balancer.run()) })
     }
 }

@@ -41,6 +41,8 @@ mod admin;
 mod clock;
 mod error;
 mod limits;
+#[cfg(test)]
+mod scripted;
 
 pub use admin::{Admin, Broker};
 pub use client::{Client, Config};

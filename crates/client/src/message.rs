@@ -1,9 +1,10 @@
 //! A message on its way in, and one that was read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use bytes::Bytes;
 use protocol::limits::PROPERTIES_BYTES_MAX;
+use protocol::record::{self, Invalid, RecordView};
 use protocol::{id, name, properties, sysflag};
 use tracing::warn;
 
@@ -96,28 +97,6 @@ impl Message {
     }
 }
 
-/// Appends one message of a batch body.
-///
-/// | width | field |
-/// |---|---|
-/// | 4 | total size |
-/// | 4 + 4 | magic and CRC, not looked at |
-/// | 4 | flag |
-/// | 4 + n | body |
-/// | 2 + n | properties |
-///
-/// Source: `MessageDecoder.encodeMessage`.
-pub(crate) fn put_in_batch(out: &mut BytesMut, flag: i32, body: &[u8], properties: &str) {
-    out.put_i32((22 + body.len() + properties.len()) as i32);
-    out.put_i32(0);
-    out.put_i32(0);
-    out.put_i32(flag);
-    out.put_i32(body.len() as i32);
-    out.put_slice(body);
-    out.put_i16(properties.len() as i16);
-    out.put_slice(properties.as_bytes());
-}
-
 /// A message as a broker keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -181,117 +160,50 @@ impl Received {
         properties::iter(&self.properties)
     }
 
-    /// Reads the records of a pull's or a query's body, which lie one behind the other.
-    pub(crate) fn decode_all(broker_name: &str, mut body: Bytes) -> Result<Vec<Received>, String> {
-        let mut all = Vec::new();
-        while !body.is_empty() {
-            let size = body.first_chunk::<4>().map_or(0, |size| u32::from_be_bytes(*size) as usize);
-            if size < 8 || size > body.len() {
-                return Err(format!("a record claims {size} of {} bytes", body.len()));
-            }
-            let record = body.split_to(size);
-            all.push(Received::decode(broker_name, record).map_err(|error| format!("a record: {error}"))?);
-        }
-        Ok(all)
+    /// Reads the records of a pull's or a query's body. Bodies stay slices of it.
+    pub(crate) fn decode_all(broker_name: &str, bytes: &Bytes) -> Result<Vec<Received>, Invalid> {
+        record::records(bytes).map(|record| Ok(Received::decode(broker_name, bytes, &record?))).collect()
     }
 
-    /// Reads one record. Source: `MessageDecoder.decode`; the layout is in the reference pages, section 4.1.
-    fn decode(broker_name: &str, mut record: Bytes) -> Result<Received, RecordError> {
-        const MAGIC_V1: u32 = 0xDAA3_20A7;
-        const MAGIC_V2: u32 = 0xDAA3_20AB;
-        let _size = record.try_get_i32()?;
-        let magic = record.try_get_u32()?;
-        if magic != MAGIC_V1 && magic != MAGIC_V2 {
-            return Err(RecordError::Magic(magic));
-        }
-        let _body_crc = record.try_get_u32()?;
-        let queue_id = record.try_get_i32()?;
-        let flag = record.try_get_i32()?;
-        let offset = record.try_get_i64()?;
-        let log_offset = record.try_get_i64()?;
-        let mut sys_flag = record.try_get_i32()?;
-        let born_ms = record.try_get_i64()?;
-        let born_host = host(&mut record, sys_flag & sysflag::BORN_HOST_V6 != 0)?;
-        let stored_ms = record.try_get_i64()?;
-        let store_host = host(&mut record, sys_flag & sysflag::STORE_HOST_V6 != 0)?;
-        let reconsume_times = record.try_get_i32()?;
-        let _prepared_transaction_offset = record.try_get_i64()?;
-        let body_bytes = record.try_get_u32()? as usize;
-        let mut body = take(&mut record, body_bytes)?;
-        let topic_bytes =
-            if magic == MAGIC_V2 { record.try_get_u16()?.into() } else { usize::from(record.try_get_u8()?) };
-        let topic = text(take(&mut record, topic_bytes)?);
-        let properties_bytes = usize::from(record.try_get_u16()?);
-        let properties = text(take(&mut record, properties_bytes)?);
-
+    fn decode(broker_name: &str, bytes: &Bytes, record: &RecordView<'_>) -> Received {
+        let (mut sys_flag, mut body) = (record.sys_flag(), bytes.slice_ref(record.body()));
         if sys_flag & sysflag::COMPRESSED != 0 {
             match compression::decompress(sys_flag, &body) {
                 Ok(plain) => {
                     body = plain.into();
                     sys_flag &= !(sysflag::COMPRESSED | sysflag::COMPRESSION_MASK);
                 }
-                Err(error) => warn!(topic, log_offset, %error, "body not decompressed"),
+                Err(error) => {
+                    warn!(topic = record.topic(), offset = record.queue_offset(), %error, "body not decompressed");
+                }
             }
         }
         // A retried message lies in the retry topic; its consumer subscribed to another.
-        let origin = if topic.starts_with(name::RETRY_PREFIX) {
-            properties::get(&properties, properties::RETRY_TOPIC).map(str::to_owned)
-        } else {
-            None
-        };
-        Ok(Received {
-            topic: origin.unwrap_or(topic),
+        let retried = record.topic().starts_with(name::RETRY_PREFIX);
+        let origin = if retried { record.property(properties::RETRY_TOPIC) } else { None };
+        Received {
+            topic: origin.unwrap_or(record.topic()).to_owned(),
             broker_name: broker_name.to_owned(),
-            queue_id,
-            offset,
-            log_offset,
-            flag,
+            queue_id: record.queue_id() as i32,
+            offset: record.queue_offset() as i64,
+            log_offset: record.log_offset() as i64,
+            flag: record.flag(),
             sys_flag,
-            born_ms,
-            born_host,
-            stored_ms,
-            store_host,
-            reconsume_times,
+            born_ms: record.born_timestamp(),
+            born_host: record.born_host(),
+            stored_ms: record.store_timestamp(),
+            store_host: record.store_host(),
+            reconsume_times: record.reconsume_times(),
             body,
-            properties,
-        })
+            properties: record.properties().to_owned(),
+        }
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum RecordError {
-    #[error("unknown magic {0:#010x}")]
-    Magic(u32),
-    #[error("its lengths contradict its size")]
-    Short,
-    #[error("port {0}")]
-    Port(u32),
-}
-
-impl From<TryGetError> for RecordError {
-    fn from(_: TryGetError) -> Self {
-        RecordError::Short
-    }
-}
-
-fn take(record: &mut Bytes, bytes: usize) -> Result<Bytes, RecordError> {
-    if bytes > record.len() { Err(RecordError::Short) } else { Ok(record.split_to(bytes)) }
-}
-
-fn text(bytes: Bytes) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn host(record: &mut Bytes, v6: bool) -> Result<SocketAddr, RecordError> {
-    let ip: IpAddr =
-        if v6 { record.try_get_u128()?.to_be_bytes().into() } else { record.try_get_u32()?.to_be_bytes().into() };
-    let port = record.try_get_u32()?;
-    Ok(SocketAddr::new(ip, u16::try_from(port).map_err(|_| RecordError::Port(port))?))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use proptest::prelude::*;
+    use bytes::BytesMut;
+    use protocol::record::{NewRecord, Stamp};
 
     use super::*;
 
@@ -314,44 +226,28 @@ pub(crate) mod tests {
         }
     }
 
-    fn put_host(out: &mut BytesMut, host: SocketAddr) {
-        match host.ip() {
-            IpAddr::V4(ip) => out.put_slice(&ip.octets()),
-            IpAddr::V6(ip) => out.put_slice(&ip.octets()),
-        }
-        out.put_u32(host.port().into());
-    }
-
     /// The record of a message whose body was stored as `body`.
-    fn record(message: &Received, sys_flag: i32, body: &[u8]) -> Bytes {
+    pub(crate) fn record(message: &Received, sys_flag: i32, body: &[u8]) -> Bytes {
+        let new = NewRecord {
+            topic: &message.topic,
+            queue_id: message.queue_id as u32,
+            flag: message.flag,
+            sys_flag,
+            born_timestamp: message.born_ms,
+            born_host: message.born_host,
+            store_host: message.store_host,
+            reconsume_times: message.reconsume_times,
+            prepared_transaction_offset: 0,
+            body,
+            properties: &message.properties,
+        };
+        let stamp = Stamp {
+            queue_offset: message.offset as u64,
+            log_offset: message.log_offset as u64,
+            store_timestamp: message.stored_ms,
+        };
         let mut out = BytesMut::new();
-        let v2 = message.topic.len() > 127;
-        out.put_u32(0);
-        out.put_u32(if v2 { 0xDAA3_20AB } else { 0xDAA3_20A7 });
-        out.put_u32(0);
-        out.put_i32(message.queue_id);
-        out.put_i32(message.flag);
-        out.put_i64(message.offset);
-        out.put_i64(message.log_offset);
-        out.put_i32(sys_flag);
-        out.put_i64(message.born_ms);
-        put_host(&mut out, message.born_host);
-        out.put_i64(message.stored_ms);
-        put_host(&mut out, message.store_host);
-        out.put_i32(message.reconsume_times);
-        out.put_i64(0);
-        out.put_u32(body.len() as u32);
-        out.put_slice(body);
-        if v2 {
-            out.put_u16(message.topic.len() as u16);
-        } else {
-            out.put_u8(message.topic.len() as u8);
-        }
-        out.put_slice(message.topic.as_bytes());
-        out.put_u16(message.properties.len() as u16);
-        out.put_slice(message.properties.as_bytes());
-        let size = out.len() as u32;
-        out[..4].copy_from_slice(&size.to_be_bytes());
+        new.measure().unwrap().encode(&stamp, &mut out);
         out.freeze()
     }
 
@@ -359,7 +255,7 @@ pub(crate) mod tests {
     fn check(message: &Received, sys_flag: i32, stored_body: &[u8]) {
         let bytes = record(message, sys_flag, stored_body);
         let twice = Bytes::from([&bytes[..], &bytes[..]].concat());
-        assert_eq!(Received::decode_all("broker-a", twice).unwrap(), [message.clone(), message.clone()]);
+        assert_eq!(Received::decode_all("broker-a", &twice).unwrap(), [message.clone(), message.clone()]);
     }
 
     #[test]
@@ -392,29 +288,15 @@ pub(crate) mod tests {
     fn a_retried_message_shows_its_own_topic() {
         let mut lying = Received { topic: "%RETRY%G".into(), ..sample() };
         lying.properties.push_str("RETRY_TOPIC\u{1}orders\u{2}");
-        let shown = Received::decode_all("broker-a", record(&lying, 0, &lying.body)).unwrap();
+        let shown = Received::decode_all("broker-a", &record(&lying, 0, &lying.body)).unwrap();
         assert_eq!(shown[0].topic, "orders");
     }
 
     #[test]
-    fn a_record_cut_anywhere_is_an_error() {
+    fn a_body_cut_anywhere_is_an_error() {
         let whole = record(&sample(), 0, b"hello");
         for cut in 1..whole.len() {
-            assert!(Received::decode_all("b", whole.slice(..cut)).is_err(), "cut at {cut}");
-            let mut resized = BytesMut::from(&whole[..cut]);
-            if cut >= 4 {
-                resized[..4].copy_from_slice(&(cut as u32).to_be_bytes());
-            }
-            assert!(Received::decode_all("b", resized.freeze()).is_err(), "shortened to {cut}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn random_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let size = (bytes.len() as u32 + 8).to_be_bytes();
-            let framed = [&size[..], &0xDAA3_20A7u32.to_be_bytes(), &bytes].concat();
-            let _ = Received::decode_all("b", framed.into());
+            assert!(Received::decode_all("b", &whole.slice(..cut)).is_err(), "cut at {cut}");
         }
     }
 
@@ -449,16 +331,5 @@ pub(crate) mod tests {
         ] {
             assert!(matches!(bad.check(), Err(Error::Invalid(_))), "{:?}", bad.topic);
         }
-    }
-
-    #[test]
-    fn a_batch_lays_its_messages_one_behind_the_other() {
-        let mut out = BytesMut::new();
-        put_in_batch(&mut out, 5, b"ab", "k\u{1}v\u{2}");
-        put_in_batch(&mut out, 0, b"c", "");
-        let first = [0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2, b'a', b'b', 0, 4, b'k', 1, b'v', 2];
-        assert_eq!(out[..28], first);
-        assert_eq!(out[28..32], [0, 0, 0, 23]);
-        assert_eq!(out.len(), 51);
     }
 }

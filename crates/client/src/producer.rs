@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use protocol::batch::{self, Part};
 use protocol::body::MessageQueue;
 use protocol::code::{self, Code};
 use protocol::name::AUTO_CREATE_TOPIC;
@@ -12,7 +13,6 @@ use protocol::tag::java_hash;
 use protocol::{Frame, sysflag};
 
 use crate::client::{refused, reply};
-use crate::message::put_in_batch;
 use crate::{Client, Error, Message, Route, clock, compression, limits};
 
 /// Sends messages. Made by [`Client::producer`]; shared by reference, calls may run side by side.
@@ -197,7 +197,7 @@ impl Producer {
                 return Err(Error::Invalid("a batch cannot be delayed".into()));
             }
             let (properties, id) = message.wire_properties(|| self.client.shared.unique_id());
-            put_in_batch(&mut body, message.flag, &message.body, &properties);
+            batch::put(&Part { flag: message.flag, body: &message.body, properties: &properties }, &mut body);
             ids.push(id);
         }
         if body.is_empty() || body.len() > limits::BODY_BYTES_MAX {

@@ -83,10 +83,6 @@ impl Routes {
         self.0.lock().insert(topic.to_owned(), Known { route, since: Instant::now() });
     }
 
-    pub(crate) fn forget(&self, topic: &str) {
-        self.0.lock().remove(topic);
-    }
-
     pub(crate) fn topics(&self) -> Vec<String> {
         self.0.lock().keys().cloned().collect()
     }

@@ -10,7 +10,7 @@ use client::{Client, Error};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::failure::{Failure, explain};
+use crate::failure::{FAILED, Failure, explain, without_numbers};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,7 +79,7 @@ pub(crate) async fn run(context: &mut Context, _arguments: Arguments) -> Result<
     }
     show(context, &findings.0)?;
     if findings.0.iter().any(|finding| finding.level == Level::Bad) {
-        return Err(Failure::Reported.into());
+        return Err(Failure::Reported(FAILED).into());
     }
     Ok(())
 }
@@ -146,5 +146,5 @@ fn of(findings: &[Finding], level: Level) -> usize {
 
 /// The reason in few words.
 fn reason(error: &Error) -> String {
-    error.to_string()
+    without_numbers(&error.to_string())
 }

@@ -15,7 +15,7 @@ use protocol::properties::SHARDING_KEY;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::failure::{Failure, explain};
+use crate::failure::{Failure, explain, status};
 use crate::parse;
 use source::Source;
 use tally::Tally;
@@ -161,14 +161,8 @@ async fn send_all(context: &mut Context, client: &Client, arguments: &Arguments)
     }
     context.out.flush()?;
     tally.finish(source.empty_lines());
-    match first_error {
-        None => Ok(()),
-        // It was printed with the tally; its kind still decides the exit status.
-        Some(error) if error.downcast_ref::<Error>().is_some_and(|error| matches!(error, Error::UnknownTopic(_))) => {
-            Err(error)
-        }
-        Some(_) => Err(Failure::Reported.into()),
-    }
+    // Errors were printed as they came; the first one decides the exit status.
+    first_error.map_or(Ok(()), |error| Err(Failure::Reported(status(&error)).into()))
 }
 
 async fn send(

@@ -20,7 +20,7 @@ impl Admin {
         // There is no code for "nothing there"; it is an error like any other.
         let answer = self.at::<ViewMessage>(&address, &header).await;
         let Some(answer) = unless(answer, &[code::SYSTEM_ERROR, code::QUERY_NOT_FOUND])? else { return Ok(None) };
-        let found = Received::decode_all("", answer.frame.body.clone());
+        let found = Received::decode_all("", &answer.frame.body);
         let found = found.map_err(|error| unreadable::<ViewMessage>(&address, error))?;
         Ok(found.into_iter().next())
     }
@@ -70,7 +70,7 @@ impl Admin {
         for address in self.masters_of(header.topic).await? {
             let answer = self.at::<QueryMessage>(&address, header).await;
             let Some(answer) = unless(answer, &[code::QUERY_NOT_FOUND])? else { continue };
-            let found = Received::decode_all("", answer.frame.body.clone());
+            let found = Received::decode_all("", &answer.frame.body);
             all.extend(found.map_err(|error| unreadable::<QueryMessage>(&address, error))?);
         }
         all.sort_by_key(|message| message.stored_ms);

@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use protocol::body::{ConsumerIdList, MessageQueue};
-use protocol::request::{
-    ConsumerGroupHeader, ConsumerSendBack, ConsumerSendBackHeader, GetConsumerList, UpdateConsumerOffset,
-    UpdateConsumerOffsetHeader,
-};
+use protocol::request::{ConsumerGroupHeader, ConsumerSendBack, ConsumerSendBackHeader, GetConsumerList};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -46,14 +43,11 @@ impl Balancer {
     pub(super) fn new(
         client: Client,
         config: ConsumerConfig,
+        changed: Arc<Notify>,
         deliver: mpsc::Sender<Batch>,
         stop: CancellationToken,
     ) -> Balancer {
-        let (changed, failures) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        if let Some(group) = &config.group {
-            client.shared.listener.watch(group, changed.clone());
-        }
-        let (queues, pullers) = (HashMap::new(), TaskTracker::new());
+        let (failures, queues, pullers) = (Arc::new(Notify::new()), HashMap::new(), TaskTracker::new());
         Balancer { client, config, deliver, stop, changed, failures, queues, pullers }
     }
 
@@ -63,7 +57,8 @@ impl Balancer {
         } else {
             self.follow().await;
         }
-        join_all(self.queues.values().map(|assigned| self.release(assigned))).await;
+        self.give_failures_back().await;
+        self.release(self.queues.values()).await;
         self.pullers.close();
         self.pullers.wait().await;
         if let Some(group) = &self.config.group {
@@ -84,7 +79,7 @@ impl Balancer {
                 _ = rebalance.tick() => self.rebalance().await,
                 _ = commit.tick() => {
                     self.give_failures_back().await;
-                    join_all(self.queues.values().map(|assigned| self.commit(&assigned.progress))).await;
+                    self.commit(self.queues.values()).await;
                 }
             }
         }
@@ -145,7 +140,7 @@ impl Balancer {
         let lost = self.queues.keys().filter(|queue| queue.topic == topic && !wanted.contains(queue));
         let lost: Vec<MessageQueue> = lost.cloned().collect();
         let lost: Vec<Assigned> = lost.iter().filter_map(|queue| self.queues.remove(queue)).collect();
-        join_all(lost.iter().map(|assigned| self.release(assigned))).await;
+        self.release(lost.iter()).await;
         let kept = self.queues.keys().filter(|queue| queue.topic == topic).count();
         if !lost.is_empty() || wanted.len() != kept {
             info!(topic, queues = wanted.len(), lost = lost.len(), new = wanted.len() - kept, "queues shared out");
@@ -181,32 +176,27 @@ impl Balancer {
         Assigned { progress, stop }
     }
 
-    /// Stops reading a queue and commits how far it was consumed.
-    async fn release(&self, assigned: &Assigned) {
-        assigned.stop.cancel();
-        self.commit(&assigned.progress).await;
-        assigned.progress.revoke();
+    /// Stops reading queues and commits how far they were consumed.
+    async fn release(&self, queues: impl Iterator<Item = &Assigned> + Clone) {
+        queues.clone().for_each(|assigned| assigned.stop.cancel());
+        self.commit(queues.clone()).await;
+        queues.for_each(|assigned| assigned.progress.revoke());
     }
 
-    async fn commit(&self, progress: &Progress) {
-        let (Some(group), Some(offset)) = (&self.config.group, progress.to_commit()) else { return };
-        let queue = &progress.queue;
-        let committed = async {
-            let header = UpdateConsumerOffsetHeader {
-                consumer_group: group,
-                topic: &queue.topic,
-                queue_id: queue.queue_id,
-                commit_offset: offset,
-            };
-            let address = self.master(queue).await?;
-            self.client.call::<UpdateConsumerOffset>(&address, &header, Vec::new()).await
-        };
-        match committed.await {
-            Ok(_) => progress.committed(offset),
-            Err(error) => {
-                warn!(topic = queue.topic, queue = queue.queue_id, offset, %error, "offset not committed");
-            }
+    /// Tells the brokers how far queues were consumed. What fails is tried again at the next time.
+    async fn commit(&self, queues: impl Iterator<Item = &Assigned>) {
+        let committed = join_all(queues.map(|assigned| self.commit_one(&assigned.progress))).await;
+        let mut failed = committed.iter().filter_map(|result| result.as_ref().err()).peekable();
+        if let Some(error) = failed.peek().copied() {
+            warn!(group = self.config.group, queues = failed.count(), %error, "offsets not committed");
         }
+    }
+
+    async fn commit_one(&self, progress: &Progress) -> Result<(), Error> {
+        let (Some(group), Some(offset)) = (&self.config.group, progress.to_commit()) else { return Ok(()) };
+        self.client.admin().update_consumer_offset(group, &progress.queue, offset).await?;
+        progress.committed(offset);
+        Ok(())
     }
 
     /// What cannot be given back now is tried again with the next commit; until then the offset stays behind it.

@@ -48,6 +48,13 @@ struct Open {
     returned: bool,
 }
 
+impl State {
+    /// Everything before this offset is finished.
+    fn done(&self) -> Option<i64> {
+        self.open.keys().next().copied().or(self.next)
+    }
+}
+
 /// What a batch needs to report back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket {
@@ -132,8 +139,7 @@ impl Progress {
     /// The offset to commit, if it is not the one committed last: everything before it is finished.
     pub(crate) fn to_commit(&self) -> Option<i64> {
         let state = self.state.lock();
-        let done = state.open.keys().next().copied().or(state.next);
-        done.filter(|done| state.committed != Some(*done))
+        state.done().filter(|done| state.committed != Some(*done))
     }
 
     pub(crate) fn committed(&self, offset: i64) {

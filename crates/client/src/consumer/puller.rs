@@ -6,9 +6,9 @@ use protocol::Frame;
 use protocol::code::{self, Code};
 use protocol::name::{RETRY_PREFIX, TOOLS_GROUP};
 use protocol::request::{PullMessage, PullMessageHeader, PullMessageReply, Request};
-use protocol::sysflag::{PULL_SUBSCRIPTION, PULL_SUSPEND};
+use protocol::sysflag::{PULL_COMMIT_OFFSET, PULL_SUBSCRIPTION, PULL_SUSPEND};
 use tokio::sync::{Notify, mpsc};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::batch::Return;
 use super::progress::Progress;
@@ -40,10 +40,11 @@ struct Pulled {
 impl Puller {
     /// Runs until it is dropped, or to the present end of the queue if that is asked for.
     pub(super) async fn run(self) {
+        let mut failures = 0;
         let (mut offset, known, end) = loop {
             match self.bounds().await {
                 Ok(bounds) => break bounds,
-                Err(error) => self.wait_out("start not found", &error).await,
+                Err(error) => self.wait_out(&mut failures, &error).await,
             }
         };
         self.progress.move_to(offset, known);
@@ -51,9 +52,16 @@ impl Puller {
         while end.is_none_or(|end| offset < end) {
             self.progress.wait_for_room().await;
             let pulled = match self.pull(offset, broker_id).await {
-                Ok(pulled) => pulled,
+                Ok(pulled) => {
+                    if failures > 0 {
+                        let queue = &self.progress.queue;
+                        info!(topic = queue.topic, queue = queue.queue_id, failures, "queue is read again");
+                        failures = 0;
+                    }
+                    pulled
+                }
                 Err(error) => {
-                    self.wait_out("pull failed", &error).await;
+                    self.wait_out(&mut failures, &error).await;
                     continue;
                 }
             };
@@ -76,10 +84,13 @@ impl Puller {
         }
     }
 
-    /// What stands in the way is passing or mended by an operator.
-    async fn wait_out(&self, problem: &str, error: &Error) {
+    /// What stands in the way is passing or mended by an operator: it is reported once, then waited for.
+    async fn wait_out(&self, failures: &mut u32, error: &Error) {
         let queue = &self.progress.queue;
-        warn!(topic = queue.topic, broker = queue.broker_name, queue = queue.queue_id, %error, "{problem}");
+        if *failures == 0 {
+            warn!(topic = queue.topic, broker = queue.broker_name, queue = queue.queue_id, %error, "queue not read");
+        }
+        *failures += 1;
         tokio::time::sleep(limits::PULL_PAUSE).await;
         // When there is no newer route, the old one serves as well.
         let _ = self.client.shared.refresh(&queue.topic).await;
@@ -109,15 +120,18 @@ impl Puller {
         let route = self.client.route(&queue.topic).await?;
         let address = route.address(&queue.broker_name, broker_id);
         let address = address.ok_or_else(|| Error::UnknownBroker(queue.broker_name.clone()))?;
-        // The subscription travels with every pull, so the broker need not have it from a heartbeat first.
+        // An offset that changed travels with the pull, which makes it known sooner than the next commit. So does the
+        // subscription, so the broker need not have it from a heartbeat first.
+        let commit = self.group.as_ref().and_then(|_| self.progress.to_commit());
+        let commit_flag = if commit.is_some() { PULL_COMMIT_OFFSET } else { 0 };
         let header = PullMessageHeader {
             consumer_group: self.group.as_deref().unwrap_or(TOOLS_GROUP),
             topic: &queue.topic,
             queue_id: queue.queue_id,
             queue_offset: offset,
             max_msg_nums: limits::PULL_MESSAGES,
-            sys_flag: PULL_SUSPEND | PULL_SUBSCRIPTION,
-            commit_offset: Some(0),
+            sys_flag: commit_flag | PULL_SUSPEND | PULL_SUBSCRIPTION,
+            commit_offset: Some(commit.unwrap_or(0)),
             suspend_timeout_millis: Some(limits::PULL_SUSPEND.as_millis() as i64),
             subscription: Some(self.filter.expression()),
             sub_version: Some(clock::now_ms()),
@@ -131,7 +145,10 @@ impl Puller {
             return Err(refused(address, PullMessage::NAME, &answer));
         }
         let header: PullMessageReply = reply::<PullMessage>(address, &answer)?;
-        let messages = Received::decode_all(&queue.broker_name, answer.body.clone())
+        if let Some(commit) = commit {
+            self.progress.committed(commit);
+        }
+        let messages = Received::decode_all(&queue.broker_name, &answer.body)
             .map_err(|error| unreadable::<PullMessage>(address, error))?;
         Ok(Pulled { code, next: header.next_begin_offset, broker_id: header.suggest_which_broker_id, messages })
     }

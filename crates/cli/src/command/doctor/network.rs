@@ -21,7 +21,7 @@ pub(super) async fn name_servers(client: &Client, findings: &mut Findings) -> Ve
         match info {
             Ok(info) => {
                 let brokers = Broker::all_of(info);
-                findings.good(subject, format!("answers, knows {} brokers", brokers.len()));
+                findings.good(subject, format!("answers, brokers: {}", brokers.len()));
                 known.push((server.clone(), brokers));
             }
             Err(error) => {
