@@ -25,6 +25,7 @@ mod state;
 mod clock;
 mod error;
 pub mod io;
+mod limits;
 mod offset;
 mod options;
 mod stats;

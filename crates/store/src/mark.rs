@@ -109,6 +109,8 @@ impl Future for Wait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if this.mark.reached(LogOffset(this.at)) {
+            // Whoever raised the mark takes our waker out, if he has not done so: nothing is left to be removed.
+            this.key = None;
             return Poll::Ready(Ok(()));
         }
         let mut waiting = this.mark.waiting.lock();

@@ -3,6 +3,7 @@
 use crate::checkpoint::{Maintenance, Saved};
 use crate::core::Core;
 use crate::error::{Doing, Error};
+use crate::limits::REBUILD_BYTES;
 use crate::log::append::{self, Appender};
 use crate::log::segment::Segment;
 use crate::log::writer::Writer;
@@ -55,8 +56,6 @@ struct Starts {
 
 /// Bytes of log read at once.
 const WINDOW: u64 = 4 << 20;
-/// Log that is read between two checkpoints of a rebuild.
-const REBUILD_STRETCH: u64 = 512 << 20;
 /// How far the report of a torn tail looks.
 const TORN_MAX: u64 = 8 << 20;
 
@@ -89,7 +88,7 @@ impl Core {
                 self.dispatch(&view, starts, replay);
                 last = view.log_offset();
                 recovery.scanned_records += 1;
-                if scanner.at - saved_to >= REBUILD_STRETCH {
+                if scanner.at - saved_to >= REBUILD_BYTES {
                     let place = Place { log: scanner.at, last_record: last };
                     self.sync_segments_between(saved_to, place.log)?;
                     self.checkpoint_rebuild(place, place.log > starts.queues)?;

@@ -3,6 +3,7 @@
 //! A slot is found again by its index, so that polling or dropping one of thousands of waits costs the same as the
 //! only one, and a slot is used again, so that waiting allocates nothing once the list has grown.
 
+use crate::limits::WAKER_SLOTS_KEPT;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
@@ -79,7 +80,7 @@ impl Wakers {
                 self.free.push(index as u32);
             }
         }
-        if self.is_empty() && self.slots.len() > KEPT_SLOTS {
+        if self.is_empty() && self.slots.len() > WAKER_SLOTS_KEPT {
             *self = Self { generation: self.generation, ..Self::default() };
         }
     }
@@ -93,9 +94,6 @@ impl Wakers {
         (slot.generation == key.generation && slot.waker.is_some()).then_some(slot)
     }
 }
-
-/// An empty list longer than this is given back: a burst should not be remembered for ever.
-const KEPT_SLOTS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -70,3 +70,44 @@ fn fold(a: u64, b: u64) -> u64 {
     let wide = u128::from(a) * u128::from(b);
     wide as u64 ^ (wide >> 64) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs on disk hold these numbers: a change here means that no old run finds anything.
+    #[test]
+    fn hashes_stay_what_they_are() {
+        let hashes = ["", "a", "12345678", "7F0000010007123456780000"].map(|key| IndexKey::UniqueKey(key).hash("T"));
+        assert_eq!(hashes, GOLDEN);
+    }
+
+    const GOLDEN: [u64; 4] =
+        [16_993_224_923_045_034_898, 9_738_542_735_115_278_181, 2_081_271_438_352_980_458, 11_157_171_573_208_330_582];
+
+    #[test]
+    fn topics_kinds_and_keys_are_told_apart() {
+        let mut all: Vec<u64> = Vec::new();
+        for topic in ["", "T", "TT", "topic-with-a-longer-name"] {
+            for text in ["", "T", "a", "a\0", "12345678", "123456789"] {
+                all.extend(
+                    [IndexKey::Key(text), IndexKey::UniqueKey(text), IndexKey::Tag(text)].map(|k| k.hash(topic)),
+                );
+            }
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn a_property_gives_one_hash_per_key() {
+        let mut found = KeyHashes::new();
+        hashes("T", "KEYS", " a  b ", &mut found);
+        hashes("T", "OTHER", "a", &mut found);
+        assert_eq!(found[..], [IndexKey::Key("a").hash("T"), IndexKey::Key("b").hash("T")]);
+        assert!(IndexKey::Key("b").matches("KEYS\u{1} a  b \u{2}") && !IndexKey::Key("c").matches("KEYS\u{1}a b\u{2}"));
+        assert!(!IndexKey::UniqueKey("a").matches("UNIQ_KEY\u{1}a b\u{2}"));
+    }
+}

@@ -7,6 +7,7 @@ use super::run::{self, KEY_BYTES, PAGE_KEYS, Run};
 use super::{Key, Keys, Times};
 use crate::core::Core;
 use crate::error::Error;
+use crate::limits::MERGED_KEYS_MAX;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::Result as IoResult;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const FAN_IN: usize = 4;
-const MERGED_KEYS_MAX: u64 = 8 << 20;
 /// Runs below this size count as equal.
 const SMALL_KEYS: u64 = 4096;
 

@@ -20,18 +20,13 @@ pub(crate) use hash::{KeyHashes, hashes};
 
 use crate::error::{Doing, Error};
 use crate::io::Io;
+use crate::limits::{ACTIVE_KEYS, FROZEN_KEYS_MAX};
 use parking_lot::{Mutex, RwLock};
 use run::Run;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Thread;
-
-/// Entries collected before the append lock hands them over.
-const CHUNK_ENTRIES: usize = 16 << 10;
-/// Entries that may wait for a checkpoint. If more come, checkpoints have been failing for long: the index is given
-/// up and made again at the next start, as the log must go on.
-const FROZEN_ENTRIES_MAX: usize = 16 << 20;
 
 /// Sorts by hash, then by log offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +79,7 @@ impl Active {
         }
         self.0.keys.extend(hashes.iter().map(|&hash| Key { hash, log }));
         self.0.times = self.0.times.join(Times { min: store_ms, max: store_ms });
-        self.0.keys.len() >= CHUNK_ENTRIES
+        self.0.keys.len() >= ACTIVE_KEYS
     }
 }
 
@@ -128,10 +123,10 @@ impl Keys {
         if chunk.keys.is_empty() || self.given_up.load(Ordering::Relaxed) {
             return;
         }
-        active.0.keys.reserve_exact(CHUNK_ENTRIES + 16);
+        active.0.keys.reserve_exact(ACTIVE_KEYS + 16);
         let mut frozen = self.frozen.lock();
         frozen.push(Arc::new(chunk));
-        if frozen.len() > FROZEN_ENTRIES_MAX / CHUNK_ENTRIES {
+        if frozen.len() > FROZEN_KEYS_MAX / ACTIVE_KEYS {
             tracing::warn!("the key index cannot be saved, it is given up until the next start");
             self.given_up.store(true, Ordering::Relaxed);
             frozen.clear();

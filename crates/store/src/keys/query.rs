@@ -3,13 +3,11 @@
 use super::run::Run;
 use super::{IndexKey, Key};
 use crate::core::Core;
+use crate::limits::EXAMINED_MAX;
 use crate::{Error, LogOffset};
 use bytes::Bytes;
 use protocol::record::RecordView;
 use std::sync::Arc;
-
-/// Records read for one query. A popular tag with a time range long ago could otherwise read the whole log.
-const EXAMINED_MAX: usize = 100_000;
 
 /// One query on its way.
 struct Search<'a> {

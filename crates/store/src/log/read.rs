@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::error::Error;
 use crate::io::File;
+use crate::limits::{CLAIMED_BYTES, READ_BYTES_MAX};
 use crate::queue::{Entry, Queue, SLOT_BYTES, Slot};
 use crate::{LogOffset, QueueOffset};
 use bytes::{Bytes, BytesMut};
@@ -20,11 +21,6 @@ pub struct Slice {
     /// The bytes of those ranges, without a gap; `None` if the log does not have them any more (or not visibly yet).
     pub bytes: Option<Bytes>,
 }
-
-/// The longest read that is made of adjacent ranges.
-const READ_BYTES_MAX: u64 = 4 << 20;
-/// Records may be larger than the limit of today.
-const CLAIMED_BYTES: u64 = 16 << 20;
 
 impl Core {
     pub(crate) async fn read(&self, ranges: &[(LogOffset, u32)]) -> Result<Vec<Slice>, Error> {

@@ -1,15 +1,12 @@
 //! The newest part of the log, kept as the very memory it was written from.
 
+use crate::limits::{CHUNK_BYTES, SPARE_CHUNKS};
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 
-/// Bytes of a chunk of memory that records are appended to; a larger record gets one of its own.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
-
 /// What a small piece costs besides its bytes, roughly.
 const PIECE_OVERHEAD: usize = 64;
-const SPARE_CHUNKS: usize = 16;
 
 /// Consecutive records as they were taken from a chunk. Never spans two segments, nor cuts a record.
 #[derive(Debug, Clone)]

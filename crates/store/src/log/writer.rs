@@ -3,6 +3,7 @@
 use super::segment::Segment;
 use super::tail::Piece;
 use crate::core::Core;
+use crate::limits::{FLUSH_TIMEOUT, WRITE_SLICES_MAX};
 use crate::options::Flush;
 use crate::{Error, LogOffset};
 use std::io::{self, IoSlice};
@@ -38,10 +39,6 @@ pub(crate) enum Turn {
 
 /// Pause before the next try on a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
-/// How long a checkpoint, or closing, waits for the disk.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Far below `IOV_MAX`.
-const SLICES_MAX: usize = 64;
 
 impl Writer {
     pub(crate) fn new(done: u64) -> Self {
@@ -193,7 +190,7 @@ impl Core {
             let slices: Vec<IoSlice<'_>> = writer.pieces[rest..]
                 .iter()
                 .take_while(|piece| piece.start < segment.end())
-                .take(SLICES_MAX)
+                .take(WRITE_SLICES_MAX)
                 .enumerate()
                 .map(|(i, piece)| IoSlice::new(&piece.bytes[if i == 0 { skip } else { 0 }..]))
                 .collect();

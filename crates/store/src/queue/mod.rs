@@ -25,6 +25,7 @@ pub(crate) use journal::Place;
 pub(crate) use save::Queues;
 pub(crate) use table::Table;
 
+use crate::limits::HOLES_MAX;
 use crate::progress::Progress;
 use crate::{LogOffset, QueueOffset};
 use parking_lot::Mutex;
@@ -62,9 +63,6 @@ pub(crate) struct Slot {
     pub(crate) tag: i64,
     pub(crate) size: u32,
 }
-
-/// A gap between queue offsets up to this size is bridged with holes.
-const HOLES_MAX: u64 = 1 << 16;
 
 /// Bytes of a [`Slot`] in a file.
 pub(crate) const SLOT_BYTES: usize = 20;

@@ -1,0 +1,51 @@
+//! How much of anything there may be. What an operator may want to choose is in [`crate::Options`] instead.
+
+use std::time::Duration;
+
+/// Bytes of a chunk of memory that records are appended to; a larger record gets one of its own. Large enough that
+/// taking a new one is rare, small enough that the tail cache can let go in steps.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks kept for the next appends. More than a batch needs, far less than the tail cache holds.
+pub(crate) const SPARE_CHUNKS: usize = 16;
+
+/// Slices of one write; `IOV_MAX` is 1024 on Linux.
+pub(crate) const WRITE_SLICES_MAX: usize = 64;
+
+/// The longest read that is made of adjacent records. Four times what the largest pull asks for.
+pub(crate) const READ_BYTES_MAX: u64 = 4 << 20;
+
+/// What the size field at an offset that anybody may have made up can make us read, if the limit for new records is
+/// not larger: records may be older than that limit.
+pub(crate) const CLAIMED_BYTES: u64 = 16 << 20;
+
+/// How long a checkpoint, or closing, waits for the disk. Longer than the worst sync of a healthy one.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A gap between queue offsets up to this size is bridged with holes, 20 bytes each; a larger one begins the queue
+/// anew. Only damaged logs have gaps.
+pub(crate) const HOLES_MAX: u64 = 1 << 20;
+
+/// Keys the append lock collects before it hands them over, and a query may look through under that lock: some
+/// microseconds.
+pub(crate) const ACTIVE_KEYS: usize = 16 << 10;
+
+/// Keys that may wait for a checkpoint, 16 bytes each. With checkpoints every [`crate::Options::checkpoint_bytes`]
+/// of log a tenth of it is reached; if checkpoints fail for long, the index is given up until the next start, as the
+/// log must go on.
+pub(crate) const FROZEN_KEYS_MAX: usize = 16 << 20;
+
+/// Keys of a run that is not merged any further: 128 MiB, about a second of reading and writing.
+pub(crate) const MERGED_KEYS_MAX: u64 = 8 << 20;
+
+/// Records read for one query. A popular tag with a time range long ago could otherwise read the whole log.
+pub(crate) const EXAMINED_MAX: usize = 100_000;
+
+/// An empty list of waiting tasks longer than this is given back: a burst should not be remembered for ever.
+pub(crate) const WAKER_SLOTS_KEPT: usize = 4096;
+
+/// Log that is read between two checkpoints of a rebuild; bounds its memory.
+pub(crate) const REBUILD_BYTES: u64 = 512 << 20;
+
+// The smallest record with three keys is about 150 bytes.
+const _: () = assert!((REBUILD_BYTES / 150 * 3) as usize <= FROZEN_KEYS_MAX);
