@@ -12,5 +12,6 @@ mod connections;
 mod registrar;
 
 pub use self::settings::{BrokerRole, FlushDiskType, Settings};
+pub use handler::config::CHANGED_SETTINGS;
 pub use node::{Node, StartError};
 pub use registrar::{Registration, Registry, RegistryError, Remote};

@@ -1,10 +1,14 @@
 //! Settings of the broker at run time.
 
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use protocol::request::BrokerConfigReply;
 use protocol::{Fields, code};
 use remoting::Response;
 use serde_json::json;
-use settings::{Settings as _, Update, UpdateError};
+use settings::{Settings as _, Update, UpdateError, properties};
 use tracing::info;
 
 use crate::code::{Outcome, Refusal};
@@ -17,6 +21,26 @@ pub(crate) fn get(call: &Call) -> Outcome {
     Ok(Response { fields, ..Response::ok().with_body(text) })
 }
 
+/// File of the settings that were changed at run time, below the data directory. It counts at the next start.
+pub const CHANGED_SETTINGS: &str = "config/changed.properties";
+
+/// Adds changes to those of earlier updates.
+fn keep(path: &Path, changes: &[(&str, String)]) -> io::Result<()> {
+    let earlier = match fs::read(path) {
+        Ok(text) => properties::parse(&text).map_err(io::Error::other)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let kept = earlier.iter().filter(|pair| changes.iter().all(|(key, _)| *key != pair.key));
+    let mut text: String = kept.map(|pair| properties::line(&pair.key, &pair.value)).collect();
+    text.extend(changes.iter().map(|(key, value)| properties::line(key, value)));
+    let new = path.with_extension("tmp");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
 /// Keys that may not be changed from afar. Source: `configBlackList`.
 const FORBIDDEN: [&str; 3] = ["configBlackList", "brokerConfigPath", "storePathRootDir"];
 
@@ -25,6 +49,9 @@ pub(crate) fn update(call: &Call) -> Outcome {
     let update = Update::parse(&[&*settings], &call.frame.body, &FORBIDDEN).map_err(|error| {
         let code = if matches!(error, UpdateError::Forbidden(_)) { code::NO_PERMISSION } else { code::SYSTEM_ERROR };
         Refusal::new(code, error.to_string())
+    })?;
+    keep(&settings.store_dir.join(CHANGED_SETTINGS), &update.changes).map_err(|error| {
+        Refusal::new(code::SYSTEM_ERROR, format!("the change could not be saved, so it was not made: {error}"))
     })?;
     update.apply(&mut [&mut *settings]);
     call.broker().reconfigure(settings.broker_config());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
-use broker_server::{Node, Remote, Settings};
+use broker_server::{Node, Remote};
 use clap::Args;
 use remoting::Pool;
 use settings::{Setting, Settings as _};
@@ -37,15 +37,12 @@ impl BrokerArgs {
     pub(crate) async fn run(self, namesrv: Option<String>, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
-        let mut settings = Settings::default();
         let flags = [
             ("namesrvAddr", namesrv),
             ("listenPort", text(self.listen_port)),
             ("fastListenPort", text(self.fast_listen_port)),
         ];
-        self.common.load(&flags, &mut settings)?;
-        let dir = self.common.data_dir()?;
-        settings.store_dir.clone_from(&dir);
+        let (settings, dir) = self.common.load_broker(&flags, None)?;
         if settings.namesrv_addr.is_empty() {
             bail!(
                 "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \

@@ -1,18 +1,33 @@
 //! `rocketmq server`: name server and broker in one process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use broker_server::{FlushDiskType, Node, Remote, Settings};
+use broker_server::{FlushDiskType, Node, Remote};
 use clap::Args;
 use namesrv::{Clock, NameServer};
 use remoting::Pool;
-use settings::Settings as _;
+use settings::{Settings as _, settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::registry::AnyRegistry;
 use super::start::{Common, print_ready, recovery_text};
+
+settings! {
+    /// What only `rocketmq server` can be told.
+    pub(crate) struct OwnSettings {
+        /// Port of the name server inside `rocketmq server`; 0 lets the system choose. Our own key: in RocketMQ the two
+        /// are two programs, with a `listenPort` each.
+        pub namesrv_listen_port: u16 = "namesrvListenPort", 9876, Restart;
+    }
+}
+
+/// A name server of this address is the one in this process: many a `broker.conf` names it.
+fn is_this_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
 
 /// Runs a whole node: name server and broker in one process
 #[derive(Debug, Args)]
@@ -43,23 +58,28 @@ impl ServerArgs {
     pub(crate) async fn run(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
-        let mut settings = Settings::default();
-        let flags = [("listenPort", text(self.listen_port)), ("fastListenPort", text(self.fast_listen_port))];
-        self.common.load(&flags, &mut settings)?;
-        let dir = self.common.data_dir()?;
-        settings.store_dir.clone_from(&dir);
+        let flags = [
+            ("listenPort", text(self.listen_port)),
+            ("fastListenPort", text(self.fast_listen_port)),
+            ("namesrvListenPort", text(self.namesrv_port)),
+        ];
+        let mut own = OwnSettings::default();
+        let (settings, dir) = self.common.load_broker(&flags, Some(&mut own))?;
 
-        let mut namesrv_settings = namesrv::Settings { bind_address: settings.bind_address, ..Default::default() };
-        if let Some(port) = self.namesrv_port {
-            namesrv_settings.listen_port = port;
-        }
+        let namesrv_settings = namesrv::Settings {
+            bind_address: settings.bind_address,
+            listen_port: own.namesrv_listen_port,
+            ..namesrv::Settings::default()
+        };
         let name_server = NameServer::start(namesrv_settings, &dir.join("namesrv"), Clock::system()).await?;
 
         let pool = Arc::new(Pool::default());
         let mut registries = vec![AnyRegistry::Local(name_server.name_server().clone())];
-        let others = settings.namesrv_addr.iter().filter(|other| other.port != name_server.address().port());
-        registries
-            .extend(others.map(|other| AnyRegistry::Remote(Remote::new(settings::Setting::show(other), pool.clone()))));
+        let ours = name_server.address().port();
+        let others = settings.namesrv_addr.iter().filter(|other| !(other.port == ours && is_this_host(&other.host)));
+        registries.extend(
+            others.map(|other| AnyRegistry::Remote(Remote::new(::settings::Setting::show(other), pool.clone()))),
+        );
 
         let durable = settings.flush_disk_type == FlushDiskType::Sync;
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);

@@ -27,8 +27,35 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Settings and data directory of a broker, and whatever else shares its sources.
+    ///
+    /// What was changed at run time lies in the data directory and counts more than the file, less than the flags.
+    pub(crate) fn load_broker(
+        &self,
+        flags: &Flags<'_>,
+        mut also: Option<&mut dyn Settings>,
+    ) -> anyhow::Result<(broker_server::Settings, PathBuf)> {
+        let mut settings = broker_server::Settings::default();
+        tell(load_with(&self.sources(flags)?, &mut settings, &mut also))?;
+        let named = Some(settings.store_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
+        let dir = self.data_dir(named)?;
+        let changed = dir.join(broker_server::CHANGED_SETTINGS);
+        if changed.exists() {
+            settings = broker_server::Settings::default();
+            // What the other sources have to say was told above.
+            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, &mut also);
+            again.map_err(|problems| anyhow!("{}", list(&problems)))?;
+        }
+        settings.store_dir.clone_from(&dir);
+        Ok((settings, dir))
+    }
+
     /// Fills a role's settings: file, then environment, then flags. Everything wrong is told at once.
-    pub(crate) fn load(&self, flags: &[(&str, Option<String>)], group: &mut dyn Settings) -> anyhow::Result<()> {
+    pub(crate) fn load(&self, flags: &Flags<'_>, settings: &mut dyn Settings) -> anyhow::Result<()> {
+        tell(self.sources(flags)?.load(&mut [settings]))
+    }
+
+    fn sources(&self, flags: &Flags<'_>) -> anyhow::Result<Sources> {
         let mut sources = Sources::new().environment(std::env::vars());
         if let Some(file) = &self.config {
             sources = sources.file(file);
@@ -38,26 +65,42 @@ impl Common {
             Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
             None => bail!("--set {pair}: it must be KEY=VALUE"),
         });
-        let sources = sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?);
-        let found = sources.load(&mut [group]).map_err(|problems| anyhow!("{}", list(&problems)))?;
-        for problem in &found.0 {
-            match problem.severity {
-                Severity::Note => info!("{problem}"),
-                _ => warn!("{problem}"),
-            }
-        }
-        Ok(())
+        Ok(sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?))
     }
 
-    /// The data directory, made if it is missing.
-    pub(crate) fn data_dir(&self) -> anyhow::Result<PathBuf> {
-        let dir = match &self.data {
-            Some(dir) => dir.clone(),
+    /// The data directory, made if it is missing: that of the flag, that of the file, or the user's.
+    pub(crate) fn data_dir(&self, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        let dir = match self.data.clone().or(named) {
+            Some(dir) => dir,
             None => default_data_dir()?,
         };
         std::fs::create_dir_all(&dir).with_context(|| format!("make the data directory {}", dir.display()))?;
         dir.canonicalize().with_context(|| format!("open the data directory {}", dir.display()))
     }
+}
+
+fn load_with(
+    sources: &Sources,
+    settings: &mut broker_server::Settings,
+    also: &mut Option<&mut dyn Settings>,
+) -> Result<Problems, Problems> {
+    match also {
+        Some(also) => sources.load(&mut [settings, &mut **also]),
+        None => sources.load(&mut [settings]),
+    }
+}
+
+/// Keys with a flag of their own.
+pub(crate) type Flags<'a> = [(&'a str, Option<String>)];
+
+fn tell(found: Result<Problems, Problems>) -> anyhow::Result<()> {
+    for problem in &found.map_err(|problems| anyhow!("{}", list(&problems)))?.0 {
+        match problem.severity {
+            Severity::Note => info!("{problem}"),
+            _ => warn!("{problem}"),
+        }
+    }
+    Ok(())
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
