@@ -75,11 +75,13 @@ pub(crate) struct Maintenance {
     saved: Saved,
     /// The broker's own snapshot covers the state records before it.
     state_at: u64,
+    /// First byte of the log as queues and keys know it.
+    pub(crate) start: u64,
 }
 
 impl Maintenance {
     pub(crate) fn new(saved: Saved) -> Self {
-        Self { saved, state_at: saved.state }
+        Self { saved, state_at: saved.state, start: saved.start }
     }
 
     /// Bytes before it will not be read at the next start, whatever happens: they are durable, in all derived files,
@@ -115,8 +117,8 @@ impl Core {
                 place.log
             }
         };
-        let saved = Saved { clean, durable: place.log, state, start: self.segments.range().0 };
-        if dirty.is_empty() && removed.is_empty() && saved == maintenance.saved {
+        let saved = Saved { clean, durable: place.log, state, start: maintenance.start };
+        if dirty.is_empty() && removed.is_empty() && chunks.is_empty() && saved == maintenance.saved {
             return Ok(());
         }
         // A derived file that knows more than the log would have to be thrown away after a crash.

@@ -110,15 +110,15 @@ impl Core {
             recovery.truncated_bytes = self.truncate(from, end)?;
         }
         self.begin_at(end, last)?;
+        if found.saved.is_none_or(|saved| saved.start != min) {
+            self.advance_queues()?;
+        }
         *self.maintenance.lock() = Maintenance::new(Saved {
             clean: recovery.clean,
             durable: found.saved.map_or(0, |saved| saved.durable.min(end)),
             state: starts.state.min(end),
-            start: min,
+            start: self.segments.range().0,
         });
-        if found.saved.is_none_or(|saved| saved.start != min) {
-            self.advance_queues()?;
-        }
         self.checkpoint_due.store(end.saturating_add(self.options.checkpoint_bytes), Ordering::Relaxed);
         self.checkpoint_wanted.store(recovery.scanned_bytes > 0, Ordering::Relaxed);
         recovery.elapsed = started.elapsed();

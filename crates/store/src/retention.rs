@@ -47,18 +47,21 @@ impl Core {
 
     /// Deletes the segments whose time has come, oldest first, and returns how many. Queues and index follow.
     pub(crate) fn sweep(&self) -> Result<usize, Error> {
-        let maintenance = self.maintenance.lock();
+        let mut maintenance = self.maintenance.lock();
         let mut deleted = 0;
         while self.oldest_may_go(&maintenance)? {
             self.segments.remove_first().doing("delete a segment in", &self.options.dir)?;
             deleted += 1;
         }
-        if deleted > 0 {
+        let start = self.segments.range().0;
+        // An earlier round may have got no further than the segments.
+        if start != maintenance.start {
             // What derives from the log must not forget what a crash could bring back.
             self.segments.sync_dir().doing("sync", &self.options.dir)?;
             self.advance_queues()?;
-            self.keys.forget_before(self.segments.range().0);
-            tracing::info!(deleted, log_start = self.segments.range().0, "old segments deleted");
+            self.keys.forget_before(start);
+            maintenance.start = start;
+            tracing::info!(deleted, log_start = start, "old segments deleted");
         }
         Ok(deleted)
     }

@@ -88,7 +88,8 @@ impl Io for Disk {
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
         let stat = rustix::fs::statvfs(dir)?;
-        Ok(Space { total: stat.f_blocks * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
+        let total = stat.f_blocks - stat.f_bfree + stat.f_bavail;
+        Ok(Space { total: total * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
     }
 }
 

@@ -58,14 +58,14 @@ pub trait File: Send + Sync + 'static {
 /// See [`Io::space`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes of the file system.
+    /// Bytes of the file system, without those that are reserved for the administrator.
     pub total: u64,
     /// Bytes an ordinary user may still write.
     pub available: u64,
 }
 
 impl Space {
-    /// Used share, 0 to 1, counted as `df` and Java do: what is not usable counts as used.
+    /// Used share, 0 to 1, as `df` and RocketMQ (`UtilAll.getDiskPartitionSpaceUsedPercent`) count it.
     pub fn used_ratio(&self) -> f64 {
         if self.total == 0 { 0.0 } else { 1.0 - self.available as f64 / self.total as f64 }
     }
