@@ -54,9 +54,11 @@ class Server:
         self.namesrv = f"127.0.0.1:{namesrv_port}"
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="rocketmq-interop-"))
         conf_file = self.data / "interop.conf"
-        self.store = self.data / "data" / "store"
-        values = {"brokerName": BROKER, "brokerClusterName": "DefaultCluster", "brokerIP1": "127.0.0.1",
-                  "storePathRootDir": self.store, "storePathCommitLog": self.store / "commitlog"}
+        # Ours keeps the store in the data directory itself; Java's script puts it below, beside configuration and log.
+        self.store = self.data / "data" / "store" if kind == "java" else self.data / "data"
+        values = {"brokerName": BROKER, "brokerClusterName": "DefaultCluster", "brokerIP1": "127.0.0.1"}
+        if kind == "java":
+            values.update({"storePathRootDir": self.store, "storePathCommitLog": self.store / "commitlog"})
         values.update(pair.split("=", 1) for pair in conf)
         conf_file.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
         flags = ["--data", self.data / "data", "--listen-port", str(self.listen), "--namesrv-port", str(namesrv_port),
