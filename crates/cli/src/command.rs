@@ -87,6 +87,6 @@ fn confirm(yes: bool, question: &str) -> Result<()> {
     input.lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::Usage("nothing was deleted".into()).into()),
+        _ => Err(anyhow::anyhow!("nothing was deleted")),
     }
 }

@@ -40,6 +40,9 @@ impl Route {
         }
         route.writeable.sort();
         route.readable.sort();
+        if let Some(order) = data.order_topic_conf.as_deref().filter(|order| !order.is_empty()) {
+            route.writeable = ordered_queues(topic, order, queues_max);
+        }
         route
     }
 
@@ -57,6 +60,16 @@ impl Route {
     pub fn master(&self, broker_name: &str) -> Option<&str> {
         self.broker(broker_name)?.broker_addrs.get(&MASTER).map(String::as_str)
     }
+}
+
+/// The queues of an ordered topic, `broker:count` separated by semicolons: they stay where they are when a broker is
+/// down, so that keys do not move. Source: `MQClientInstance.topicRouteData2TopicPublishInfo`.
+fn ordered_queues(topic: &str, order: &str, queues_max: i32) -> Vec<MessageQueue> {
+    let counts = order.split(';').filter_map(|part| part.split_once(':'));
+    let counts = counts.filter_map(|(broker, count)| Some((broker, count.parse::<i32>().ok()?)));
+    let queue =
+        |broker: &str, queue_id| MessageQueue { broker_name: broker.to_owned(), queue_id, topic: topic.to_owned() };
+    counts.flat_map(|(broker, count)| (0..count.min(queues_max)).map(move |queue_id| queue(broker, queue_id))).collect()
 }
 
 /// The routes of the topics in use.
@@ -133,6 +146,14 @@ mod tests {
         check(&route(2, true, i32::MAX), 8, 0);
         check(&route(6, false, i32::MAX), 0, 8);
         check(&route(6, true, 4), 4, 4);
+    }
+
+    #[test]
+    fn ordered_topics_keep_queues_of_brokers_that_are_down() {
+        let data = TopicRoute { order_topic_conf: Some("a:1;odd;b:2".into()), ..TopicRoute::default() };
+        let queues = Route::new("T", data, i32::MAX).writeable;
+        let shown: Vec<_> = queues.iter().map(|queue| (queue.broker_name.as_str(), queue.queue_id)).collect();
+        assert_eq!(shown, [("a", 0), ("b", 0), ("b", 1)]);
     }
 
     #[test]

@@ -144,6 +144,10 @@ async fn send_all(context: &mut Context, client: &Client, arguments: &Arguments)
                     if show {
                         print(context, &receipt)?;
                     }
+                    if flying.is_empty() {
+                        // Who reads the receipts should not wait for the next message.
+                        context.out.flush()?;
+                    }
                 }
                 Err(error) => {
                     let error = anyhow::Error::new(error);

@@ -1,9 +1,10 @@
 //! Counts what was sent, shows it while it happens and sums it up.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::latency::Latencies;
 use crate::output;
@@ -25,10 +26,8 @@ impl Tally {
     pub(super) fn new(total: Option<u64>, quiet: bool) -> Tally {
         let bar = match total {
             _ if quiet => ProgressBar::hidden(),
-            Some(total) => {
-                ProgressBar::new(total).with_style(style("{bar:30} {human_pos}/{human_len}  {per_sec}  {eta}"))
-            }
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {human_pos} sent  {per_sec}")),
+            Some(total) => ProgressBar::new(total).with_style(style("{bar:30} {human_pos}/{human_len}  {rate}  {eta}")),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {human_pos} sent  {rate}")),
         };
         let (sent, bytes, failed) = (0, 0, 0);
         Tally { began: Instant::now(), sent, bytes, failed, latencies: Latencies::default(), bar }
@@ -81,7 +80,11 @@ fn milliseconds(duration: Duration) -> String {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is ours")
+    let style = ProgressStyle::with_template(template).expect("the template is ours");
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A bar without its rate is better than none.
+        let _ = write!(out, "{}/s", output::count(state.per_sec() as i64));
+    })
 }
 
 fn note(text: &str) {
