@@ -65,9 +65,9 @@ pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(name, value)| !name.is_empty() && !value.is_empty())
 }
 
-/// The value of a property.
+/// The value of a property, the last one if there are several, as a hash map would keep it.
 pub fn get<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    iter(text).find(|(key, _)| *key == name).map(|(_, value)| value)
+    iter(text).filter(|(key, _)| *key == name).last().map(|(_, value)| value)
 }
 
 /// Appends a property. A separator inside the value would end it early, so it is dropped.
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(iter(text).collect::<Vec<_>>(), [("a", "1"), ("e", "x\u{1}y")]);
         assert_eq!(get(text, "a"), Some("1"));
         assert_eq!(get(text, "b"), None);
+        assert_eq!(get("a\u{1}1\u{2}a\u{1}2", "a"), Some("2"));
     }
 
     #[test]

@@ -27,11 +27,11 @@
 //! Source: RocketMQ 5.3.4, `MessageExtEncoder`, `MessageDecoder`, `CommitLog`.
 
 mod new;
-mod properties;
 mod view;
 
+use crate::sysflag::{BORN_HOST_V6, TRANSACTION_COMMIT, TRANSACTION_MASK};
+
 pub use new::{LimitError, Measured, NewRecord, Stamp};
-pub use properties::{pairs, property, tag_code};
 pub use view::{Invalid, RecordView, Records, records, validate};
 
 /// Magic of a record whose topic length takes one byte.
@@ -42,8 +42,6 @@ pub const MAGIC_V2: u32 = 0xDAA3_20AB;
 pub const MAGIC_BLANK: u32 = 0xCBD4_3194;
 /// Bytes every log file keeps free at its end, so that a blank always fits.
 pub const BLANK_BYTES: u32 = 8;
-/// The largest properties area; its length is a signed 16-bit number.
-pub const PROPERTIES_BYTES_MAX: usize = i16::MAX as usize;
 
 /// Where the store timestamp lies when the born host is IPv4.
 const STORE_TIMESTAMP_AT: usize = 56;
@@ -51,17 +49,13 @@ const IPV6_EXTRA: usize = 12;
 /// Size of a v1 record with IPv4 hosts before body, topic and properties.
 const FIXED_BYTES: usize = 91;
 
-const BORN_HOST_V6: i32 = 0x10;
-const STORE_HOST_V6: i32 = 0x20;
-const TRANSACTION_MASK: i32 = 0x0C;
-
 /// Bytes of a record's beginning that [`store_timestamp`] may look at.
 pub const HEAD_BYTES: usize = STORE_TIMESTAMP_AT + IPV6_EXTRA + 8;
 
 /// Whether a record with this system flag becomes an entry of its queue: plain and committed ones do, prepared and
 /// rolled-back ones do not.
 pub fn enters_queue(sys_flag: i32) -> bool {
-    matches!(sys_flag & TRANSACTION_MASK, 0 | 0x08)
+    matches!(sys_flag & TRANSACTION_MASK, 0 | TRANSACTION_COMMIT)
 }
 
 /// Writes the blank that fills the last `left` bytes of a log file; the rest of the file stays zero.

@@ -1,8 +1,8 @@
 //! Encoding a record.
 
-use super::{
-    BORN_HOST_V6, FIXED_BYTES, IPV6_EXTRA, MAGIC_V1, MAGIC_V2, PROPERTIES_BYTES_MAX, STORE_HOST_V6, enters_queue,
-};
+use super::{FIXED_BYTES, IPV6_EXTRA, MAGIC_V1, MAGIC_V2, enters_queue};
+use crate::limits::PROPERTIES_BYTES_MAX;
+use crate::sysflag::{BORN_HOST_V6, STORE_HOST_V6};
 use bytes::BufMut;
 use std::net::SocketAddr;
 

@@ -1,8 +1,8 @@
 //! Reading a record in place.
 
-use super::{
-    BLANK_BYTES, BORN_HOST_V6, FIXED_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, STORE_HOST_V6, STORE_TIMESTAMP_AT,
-};
+use super::{BLANK_BYTES, FIXED_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, STORE_TIMESTAMP_AT};
+use crate::properties;
+use crate::sysflag::{BORN_HOST_V6, STORE_HOST_V6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
@@ -215,7 +215,7 @@ impl<'a> RecordView<'a> {
 
     /// One property.
     pub fn property(&self, name: &str) -> Option<&'a str> {
-        super::property(self.properties(), name)
+        properties::get(self.properties(), name)
     }
 
     fn u32(&self, at: usize) -> u32 {

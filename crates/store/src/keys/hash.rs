@@ -34,7 +34,7 @@ impl IndexKey<'_> {
             Self::UniqueKey(text) => (("UNIQ_KEY", *text), false),
             Self::Tag(text) => (("TAGS", *text), false),
         };
-        protocol::record::property(properties, wanted.0).is_some_and(|value| match split {
+        protocol::properties::get(properties, wanted.0).is_some_and(|value| match split {
             true => value.split(' ').any(|token| token == wanted.1),
             false => value == wanted.1,
         })

@@ -6,7 +6,9 @@ use crate::keys::{self, KeyHashes};
 use crate::queue::{Queue, Slot};
 use crate::{Error, LogOffset, QueueOffset};
 use bytes::BytesMut;
+use protocol::properties;
 use protocol::record::{self, BLANK_BYTES, Measured, NewRecord, Stamp};
+use protocol::tag::java_hash;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -127,12 +129,12 @@ impl<'a> Prepared<'a> {
 }
 
 /// What the queue entry and the index want to know of a record's properties.
-fn look_up(topic: &str, properties: &str, delay_levels: &[Duration]) -> (Tag, KeyHashes) {
+fn look_up(topic: &str, properties_text: &str, delay_levels: &[Duration]) -> (Tag, KeyHashes) {
     let (mut tag, mut delay) = (Tag::Code(0), None);
     let mut keys = KeyHashes::new();
-    for (name, value) in record::pairs(properties) {
+    for (name, value) in properties::iter(properties_text) {
         match name {
-            "TAGS" => tag = Tag::Code(record::tag_code(value)),
+            "TAGS" => tag = Tag::Code(java_hash(value).into()),
             "DELAY" if topic == SCHEDULE_TOPIC => delay = value.parse().ok().and_then(|l| delay_of(l, delay_levels)),
             _ => {}
         }
