@@ -75,8 +75,9 @@ settings! {
         /// Silence after which a client is forgotten.
         pub channel_expired: Duration as Millis<1000> = "channelExpiredTimeout", Duration::from_secs(120), Live;
 
-        /// Directory of everything that is stored.
-        pub store_dir: PathBuf = "storePathRootDir", PathBuf::from("store"), Restart;
+        /// Directory of everything that is stored; `--data` overrides it, and without either it is `rocketmq` in the
+        /// user's data directory.
+        pub store_dir: PathBuf = "storePathRootDir", PathBuf::new(), Restart;
         /// When a message counts as stored. RocketMQ's default is the weaker ASYNC_FLUSH.
         pub flush_disk_type: FlushDiskType = "flushDiskType", FlushDiskType::Sync, Restart;
         /// Longest time between two flushes with ASYNC_FLUSH.
