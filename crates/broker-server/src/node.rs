@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,14 @@ pub enum StartError {
         dir: String,
         /// What is wrong.
         source: broker::Error,
+    },
+    /// The log of a Java broker lies elsewhere; starting without it would look like losing it.
+    #[error("storePathCommitLog is {named}, but the commit log must be {supported}: move it or link it there")]
+    LogElsewhere {
+        /// As configured.
+        named: String,
+        /// Where it has to be.
+        supported: String,
     },
     /// `brokerIP1` is not an address of anything.
     #[error("brokerIP1 is {host:?}, which is neither an IP address nor a known host name: {reason}")]
@@ -60,6 +69,7 @@ impl Node {
     /// # Errors
     /// Nothing is left running.
     pub async fn start<R: Registry>(settings: Settings, registries: Vec<R>) -> Result<Node, StartError> {
+        check_log_dir(&settings)?;
         let advertised = resolve(settings.broker_ip1.as_deref()).await?;
         let socket = bind(SocketAddr::new(settings.bind_address, settings.listen_port))?;
         let address = socket.local_addr()?;
@@ -155,6 +165,23 @@ async fn forget_silent_clients(context: Arc<Context>) {
         let changed = context.broker.expire_sessions();
         context.connections.notify(&context.broker, &changed);
     }
+}
+
+fn check_log_dir(settings: &Settings) -> Result<(), StartError> {
+    let supported = settings.store_dir.join("commitlog");
+    match &settings.log_dir {
+        Some(named) if !is_same_dir(named, &supported) => Err(StartError::LogElsewhere {
+            named: named.display().to_string(),
+            supported: supported.display().to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether two paths lead to one place, links followed where they exist.
+fn is_same_dir(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
 }
 
 async fn resolve(host: Option<&str>) -> Result<Option<IpAddr>, StartError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use broker::Broker;
 use protocol::body::{DataVersion, RegisterBrokerBody, RegisteredTopics, TopicConfig};
 use protocol::request::{
-    BrokerHeader, DeleteTopicInNamesrv, DeleteTopicInNamesrvHeader, QueryDataVersion, QueryDataVersionReply,
-    RegisterBroker, RegisterBrokerHeader, Request, UnregisterBroker,
+    BrokerHeader, QueryDataVersion, QueryDataVersionReply, RegisterBroker, RegisterBrokerHeader, Request,
+    UnregisterBroker,
 };
 use protocol::{Frame, code, json, perm};
 use remoting::Pool;
@@ -83,10 +83,8 @@ impl Remote {
 
 impl Registry for Remote {
     async fn register(&self, registration: &Registration) -> Result<(), RegistryError> {
-        for topic in &registration.deleted {
-            let header = DeleteTopicInNamesrvHeader { topic, cluster_name: Some(&registration.cluster_name) };
-            self.call::<DeleteTopicInNamesrv>(header, Vec::new()).await?;
-        }
+        // Deletions are not passed on: a name server can only forget a topic for the whole cluster, other brokers
+        // included. As with a Java broker, whoever deletes a topic tells the name servers too.
         let body = json::to_vec(&RegisterBrokerBody {
             filter_server_list: Vec::new(),
             topic_config_serialize_wrapper: RegisteredTopics {

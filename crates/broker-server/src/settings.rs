@@ -78,6 +78,8 @@ settings! {
         /// Directory of everything that is stored; `--data` overrides it, and without either it is `rocketmq` in the
         /// user's data directory.
         pub store_dir: PathBuf = "storePathRootDir", PathBuf::new(), Restart;
+        /// Directory of the commit log. Only `commitlog` below `storePathRootDir`, where it lies by default, is supported.
+        pub log_dir: Option<PathBuf> = "storePathCommitLog", None, Restart;
         /// When a message counts as stored. RocketMQ's default is the weaker ASYNC_FLUSH.
         pub flush_disk_type: FlushDiskType = "flushDiskType", FlushDiskType::Sync, Restart;
         /// Longest time between two flushes with ASYNC_FLUSH.
@@ -195,8 +197,8 @@ impl Settings {
             FlushDiskType::Sync => store::Flush::Sync,
             FlushDiskType::Async => store::Flush::Async { interval: self.flush_interval },
         };
-        // 64 KiB on top are for topic and properties. Source: `MessageExtEncoder`.
-        options.record_bytes_max = (self.message_bytes_max + (64 << 10)) as u32;
+        // `maxMessageSize` may be raised while running, so the store is open to all that fits a frame.
+        options.record_bytes_max = protocol::limits::FRAME_BYTES_MAX as u32;
         options.delay_levels.clone_from(&self.delay_levels.0);
         options.retention.max_age = self.retention;
         options.retention.max_bytes = self.retention_bytes;

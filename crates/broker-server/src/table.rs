@@ -99,8 +99,8 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
 
         r::GetBrokerConfig::CODE => now(config::get, &call),
         r::UpdateBrokerConfig::CODE => now(config::update, &call),
-        r::CleanExpiredConsumeQueue::CODE => now(config::clean, &call),
-        r::DeleteExpiredCommitLog::CODE => now(config::clean, &call),
+        r::CleanExpiredConsumeQueue::CODE => later(config::clean, call),
+        r::DeleteExpiredCommitLog::CODE => later(config::clean, call),
 
         r::ResetOffset::CODE => later(reset::reset, call),
         r::GetConsumerStatus::CODE => later(relay::consumer_status, call),

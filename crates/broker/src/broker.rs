@@ -280,10 +280,20 @@ impl Broker {
         self.config.load()
     }
 
-    /// Takes other settings. Names, the directory and the delay levels stay as they were at the start.
-    pub fn reconfigure(&self, config: Config) {
-        self.groups.set_auto_create(config.auto_create_group);
-        self.config.store(Arc::new(config));
+    /// Takes other settings; those that were built on at the start stay as they were.
+    pub fn reconfigure(&self, wanted: Config) {
+        let started = Config::clone(&self.config());
+        self.groups.set_auto_create(wanted.auto_create_group);
+        self.config.store(Arc::new(Config {
+            permission: wanted.permission,
+            auto_create_topic: wanted.auto_create_topic,
+            auto_create_group: wanted.auto_create_group,
+            message_bytes_max: wanted.message_bytes_max,
+            long_polling: wanted.long_polling,
+            server_side_reset: wanted.server_side_reset,
+            session_timeout: wanted.session_timeout,
+            ..started
+        }));
     }
 
     /// Topics.

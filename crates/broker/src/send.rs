@@ -313,7 +313,8 @@ fn record_of<'a>(topic: &'a Topic, queue_id: i32, message: &NewMessage<'a>) -> N
         // Checked against the topic's queues, which are numbered from 0.
         queue_id: queue_id as u32,
         flag: message.flag,
-        sys_flag: message.sys_flag | multi_tags,
+        // A producer that sets transaction bits without asking for a transaction would make its message invisible.
+        sys_flag: message.sys_flag & !sysflag::TRANSACTION_MASK | multi_tags,
         born_timestamp: message.born_timestamp,
         born_host: message.born_host,
         store_host: message.store_host,

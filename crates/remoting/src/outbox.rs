@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes, BytesMut};
-use protocol::code::Code;
+use protocol::code::{self, Code};
 use protocol::frame::{FLAG_RESPONSE, Head, encode_head};
 use protocol::header::FieldWriter;
+use protocol::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
 use protocol::{Encoding, Frame};
 use tokio::net::TcpStream;
 
@@ -14,6 +15,9 @@ use crate::Response;
 
 /// Pieces of a body up to this size are copied behind their header: one piece is cheaper to write than two.
 const COPY_BYTES_MAX: usize = 1024;
+
+/// Bytes of a body that fit a frame whatever its header.
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES_MAX;
 
 /// Pieces handed to one vectored write; the kernel takes at most 1,024.
 const SLICES_MAX: usize = 64;
@@ -53,7 +57,12 @@ impl Outbox {
         if to.oneway {
             return;
         }
-        let body_bytes = response.body.iter().map(Bytes::len).sum();
+        let body_bytes: usize = response.body.iter().map(Bytes::len).sum();
+        if body_bytes > BODY_BYTES_MAX {
+            // The peer would close the connection and never learn why.
+            let remark = format!("the answer has {body_bytes} bytes, more than the {BODY_BYTES_MAX} that fit a frame");
+            return self.response(to, Response::error(code::SYSTEM_ERROR, remark));
+        }
         let head =
             Head { code: response.code.0, opaque: to.opaque, flag: FLAG_RESPONSE, remark: response.remark.as_deref() };
         let fields = |out: &mut FieldWriter<'_>| response.fields.iter().for_each(|(name, value)| out.text(name, value));

@@ -35,6 +35,8 @@ fn keep(path: &Path, changes: &[(&str, String)]) -> io::Result<()> {
     let mut text: String = kept.map(|pair| properties::line(&pair.key, &pair.value)).collect();
     text.extend(changes.iter().map(|(key, value)| properties::line(key, value)));
     let new = path.with_extension("tmp");
+    // The directory comes with the first copy of the tables, some seconds after the first start.
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
     let mut file = fs::File::create(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
@@ -64,7 +66,10 @@ pub(crate) fn update(call: &Call) -> Outcome {
     Ok(response)
 }
 
-/// Retention runs by itself every few seconds, queues and index included, so asking for it changes nothing.
-pub(crate) fn clean(_call: &Call) -> Outcome {
+/// Deletes what retention allows now, with its queue entries and keys, without waiting for the next round.
+pub(crate) async fn clean(call: Call) -> Outcome {
+    let store = call.broker().store().clone();
+    let swept = tokio::task::spawn_blocking(move || store.sweep()).await;
+    swept.map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))??;
     Ok(Response::ok())
 }

@@ -28,7 +28,7 @@ pub(crate) async fn create(call: Call) -> Outcome {
 
 pub(crate) async fn create_list(call: Call) -> Outcome {
     let list: TopicConfigList = json::parse(&call.frame.body)?;
-    // All names are checked first: a list is taken whole or not at all.
+    // A bad name refuses the whole list.
     for config in &list.topic_config_list {
         check_name(&call, &config.topic_name)?;
     }
