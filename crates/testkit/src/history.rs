@@ -137,6 +137,11 @@ impl History {
         self.fates.get(&id).is_some_and(|fate| fate.acknowledged.is_some())
     }
 
+    /// Where a message was sent.
+    pub fn topic_of(&self, id: Id) -> Option<&str> {
+        self.fates.get(&id).map(|fate| fate.topic.as_str())
+    }
+
     /// A message was found. Each queue must be read once, from front to back.
     pub fn read(&mut self, topic: &str, queue: i32, offset: i64, body: &[u8]) {
         self.verdict.read += 1;

@@ -8,14 +8,13 @@ mod restart;
 mod start;
 mod stop;
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use testkit::{Message, Pull, Server, ServerCommand, eventually};
+use tokio::sync::{Mutex, MutexGuard};
 
-/// The binary, with small segments so that tests see several.
+/// The binary, with small segments so that tests see several. `ROCKETMQ_BIN` names another one, such as a release build.
 fn rocketmq() -> ServerCommand {
-    ServerCommand::new(Path::new(env!("CARGO_BIN_EXE_rocketmq"))).set("mappedFileSizeCommitLog", 4 << 20)
+    let binary = std::env::var_os("ROCKETMQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rocketmq").into());
+    ServerCommand::new(binary).set("mappedFileSizeCommitLog", 4 << 20)
 }
 
 /// Sends a message, reads it back, and looks for panics.
@@ -37,7 +36,7 @@ fn is_well(server: &Server) -> impl Future<Output = ()> + '_ {
 }
 
 /// Tests that measure time or fill the machine run one at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
 }
