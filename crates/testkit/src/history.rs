@@ -48,7 +48,7 @@ struct Fate {
 }
 
 /// The fate of every message of a test.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     fates: HashMap<Id, Fate>,
     /// Newest number of each producer in each queue, as the queue is read from front to back.

@@ -58,12 +58,14 @@ pub struct ServerCommand {
     binary: PathBuf,
     data: Arc<DataDir>,
     args: Vec<String>,
+    /// Soft limit of open files of the process.
+    open_files: Option<u64>,
 }
 
 impl ServerCommand {
     /// `rocketmq server` of this binary (`env!("CARGO_BIN_EXE_rocketmq")`) with a directory of its own.
     pub fn new(binary: impl Into<PathBuf>) -> ServerCommand {
-        ServerCommand { binary: binary.into(), data: Arc::default(), args: Vec::new() }
+        ServerCommand { binary: binary.into(), data: Arc::default(), args: Vec::new(), open_files: None }
     }
 
     /// With this directory instead.
@@ -83,6 +85,13 @@ impl ServerCommand {
     #[must_use]
     pub fn arg(mut self, arg: &str) -> ServerCommand {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// With a soft limit of open files, such as the 1024 of many systems.
+    #[must_use]
+    pub fn open_files(mut self, soft: u64) -> ServerCommand {
+        self.open_files = Some(soft);
         self
     }
 
@@ -143,6 +152,18 @@ impl ServerCommand {
         })
     }
 
+    /// Starts it in the knowledge that it will end by itself.
+    ///
+    /// # Panics
+    /// When it gets ready instead.
+    #[track_caller]
+    pub fn fails(&self) -> Exit {
+        match self.try_start() {
+            Ok(server) => panic!("the server started:\n{}", server.output()),
+            Err(exit) => exit,
+        }
+    }
+
     /// Starts it and kills it after a while, ready or not. Returns whether it said that it was ready.
     pub fn start_and_kill_after(&self, pause: Duration) -> bool {
         let process = self.spawn();
@@ -152,7 +173,14 @@ impl ServerCommand {
     }
 
     fn spawn(&self) -> Process {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.open_files {
+            None => Command::new(&self.binary),
+            Some(soft) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -Sn {soft}; exec \"$0\" \"$@\"")]).arg(&self.binary);
+                shell
+            }
+        };
         command.arg("server").arg("--data").arg(self.data.path());
         // A test must not depend on what the person who runs it has in the environment.
         command.env_remove("NAMESRV_ADDR").env("RUST_BACKTRACE", "1");

@@ -13,9 +13,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// # Panics
 /// After [`DEADLINE`], naming what was waited for.
 #[track_caller]
-pub fn eventually<'a, T, F: Future<Output = Option<T>>>(
+pub fn eventually<'a, T: 'a>(
     what: &'a str,
-    mut ask: impl FnMut() -> F + 'a,
+    mut ask: impl AsyncFnMut() -> Option<T> + 'a,
 ) -> impl Future<Output = T> + 'a {
     let caller = std::panic::Location::caller();
     async move {

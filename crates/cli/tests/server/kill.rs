@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use protocol::record::{Invalid, enters_queue, validate};
 use protocol::request::{GetTopicConfig, QueryConsumeQueue, QueryConsumeQueueHeader, TopicHeader};
-use protocol::{Frame, json};
+use protocol::{Frame, code, json};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use serde_json::Value;
@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 
 use crate::{alone, rocketmq};
 
-const TOPICS: [&str; 3] = ["orders", "payments", "trades"];
-const QUEUES: i32 = 4;
+pub(crate) const TOPICS: [&str; 3] = ["orders", "payments", "trades"];
+pub(crate) const QUEUES: i32 = 4;
 const PRODUCERS: u32 = 4;
 /// Of one producer in one round: bounds the log, not the test.
 const MESSAGES_MAX: u64 = 4000;
@@ -118,16 +118,17 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
 }
 
 /// A connection with a window of sends.
-struct Producer {
-    producer: u32,
-    first: u64,
-    window: usize,
-    history: Arc<Mutex<History>>,
+pub(crate) struct Producer {
+    pub(crate) producer: u32,
+    /// Its first number.
+    pub(crate) first: u64,
+    pub(crate) window: usize,
+    pub(crate) history: Arc<Mutex<History>>,
 }
 
 impl Producer {
     /// Sends until the connection ends; returns the first number that was not used.
-    async fn run(self, address: std::net::SocketAddr, mut rng: SmallRng) -> u64 {
+    pub(crate) async fn run(self, address: std::net::SocketAddr, mut rng: SmallRng) -> u64 {
         let (mut reader, mut writer) = Wire::connect(address).await.into_stream().into_split();
         let window = Arc::new(Semaphore::new(self.window));
         let waiting: Arc<Mutex<HashMap<i32, Vec<Id>>>> = Arc::default();
@@ -139,7 +140,12 @@ impl Producer {
                     while let Some(answer) = Frame::decode(&mut input).expect("a broker sends frames") {
                         let ids = waiting.lock().remove(&answer.opaque).expect("one answer for each request");
                         window.add_permits(1);
-                        let sent = Sent::from_answer(&answer).unwrap_or_else(|refused| panic!("{refused:?}"));
+                        let sent = match Sent::from_answer(&answer) {
+                            Ok(sent) => sent,
+                            // The server is leaving; any other refusal is a mistake.
+                            Err(refused) if refused.code == code::SERVICE_NOT_AVAILABLE.0 => continue,
+                            Err(refused) => panic!("{refused:?}"),
+                        };
                         for (at, id) in ids.into_iter().enumerate() {
                             history.lock().acknowledged(id, sent.queue, sent.offset + at as i64);
                         }
