@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::{Client, DEADLINE, eventually_blocking};
 
+/// How long a start may take: a busy machine, a debug build and a long log to check may come together.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
 /// A directory for data: removed at the end, unless it was given or the test fails.
 #[derive(Debug)]
 pub struct DataDir {
@@ -119,7 +122,7 @@ impl ServerCommand {
     pub fn try_start(&self) -> Result<Server, Exit> {
         let mut process = self.spawn();
         loop {
-            match process.lines.recv_timeout(DEADLINE) {
+            match process.lines.recv_timeout(START_DEADLINE) {
                 Ok(line) => {
                     let is_ready = line.starts_with("ready");
                     process.said.push(line);
@@ -130,7 +133,7 @@ impl ServerCommand {
                 Err(RecvTimeoutError::Disconnected) => return Err(process.wait(DEADLINE)),
                 Err(RecvTimeoutError::Timeout) => {
                     let exit = process.end(Signal::KILL, DEADLINE);
-                    panic!("the server was not ready within {DEADLINE:?}:\n{}", exit.output);
+                    panic!("the server was not ready within {START_DEADLINE:?}:\n{}", exit.output);
                 }
             }
         }

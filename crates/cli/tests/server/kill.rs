@@ -72,6 +72,9 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
         let verdict = history.lock().verdict();
         assert!(verdict.is_good(), "seed {}, round {round}: {verdict}\n{}", seed.0, server.output());
         assert_eq!(server.panics(), [""; 0]);
+        if round % 20 == 19 {
+            println!("kill -9: after {round} rounds: {verdict}; this start took {:?}", server.ready_after());
+        }
         if round == rounds {
             break;
         }
