@@ -112,9 +112,11 @@ impl Broker {
         let snapshots = self.clone();
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(async move {
             loop {
-                tokio::time::sleep(snapshots.config().snapshot_interval).await;
+                // The first at once: a broker that crashes again and again soon after its start must not have more
+                // and more of the log to replay.
                 let broker = snapshots.clone();
                 let _ = tokio::task::spawn_blocking(move || broker.save_snapshot()).await;
+                tokio::time::sleep(snapshots.config().snapshot_interval).await;
             }
         }));
     }

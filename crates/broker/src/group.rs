@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use protocol::body::{DataVersion, GroupConfig, GroupTable};
 use protocol::name;
+use tracing::debug;
 
 use crate::Error;
 use crate::state::{Change, Journal};
@@ -48,8 +49,16 @@ impl Groups {
         if !self.auto_create.load(Ordering::Relaxed) && !name::is_system_group(group) {
             return Err(Error::UnknownGroup(group.to_owned()));
         }
-        self.put(GroupConfig { group_name: group.to_owned(), ..GroupConfig::default() })?;
-        self.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))
+        let config = GroupConfig { group_name: group.to_owned(), ..GroupConfig::default() };
+        match self.put(config.clone()) {
+            Ok(()) => self.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned())),
+            // The log takes no records, of a full disk for one. Reading goes on, and the group is made later.
+            Err(Error::Store(error)) => {
+                debug!(group, %error, "group not made yet");
+                Ok(Arc::new(config))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn set_auto_create(&self, auto_create: bool) {

@@ -26,6 +26,8 @@ use crate::{Answer, Outbox, ReplyTo, Response, Service};
 
 /// How long a stopping connection waits for the answers it owes.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// And how long after that for a peer to take them. Both together leave room in the two seconds a server has to end.
+const DRAIN_WRITE_MAX: Duration = Duration::from_millis(300);
 
 type Pending = Pin<Box<dyn Future<Output = (ReplyTo, Option<Response>)> + Send>>;
 
@@ -94,7 +96,15 @@ impl<S: Service> Connection<S> {
         let mut end = self.serve(&stop).await.unwrap_or_else(|end| end);
         if matches!(end, End::Stopped | End::PeerClosed) {
             // A peer that closed only its sending half still gets what it is owed.
-            end = self.drain().await.err().unwrap_or(end);
+            self.settle_what_is_owed().await;
+            end = match end {
+                End::PeerClosed => self.write(&stop).await.err().unwrap_or(end),
+                _ => {
+                    let never = CancellationToken::new();
+                    let _ = tokio::time::timeout(DRAIN_WRITE_MAX, self.write(&never)).await;
+                    end
+                }
+            };
         }
         debug!(peer = %self.peer.remote(), reason = %end, "connection ended");
         self.peer.close();
@@ -108,7 +118,7 @@ impl<S: Service> Connection<S> {
         loop {
             self.answer_input()?;
             self.settle();
-            self.write().await?;
+            self.write(stop).await?;
             if self.has_whole_frame() && self.may_take_more() {
                 continue;
             }
@@ -144,7 +154,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Answers what was carried out; what still waits for messages is let go, the client asks elsewhere.
-    async fn drain(&mut self) -> Result<(), End> {
+    async fn settle_what_is_owed(&mut self) {
         let deadline = Instant::now() + DRAIN_MAX;
         while !self.parked.is_empty() {
             let waited = tokio::time::timeout_at(deadline, first_ready(&*self.service, &self.parked)).await;
@@ -153,7 +163,6 @@ impl<S: Service> Connection<S> {
             }
             self.settle();
         }
-        self.write().await
     }
 
     fn may_take_more(&self) -> bool {
@@ -241,14 +250,18 @@ impl<S: Service> Connection<S> {
         self.outbox.request(&outgoing.frame, self.next_opaque);
     }
 
-    async fn write(&mut self) -> Result<(), End> {
+    /// Writes everything. A peer that takes nothing is waited for, though neither for ever nor beyond `stop`.
+    async fn write(&mut self, stop: &CancellationToken) -> Result<(), End> {
         while self.outbox.len() > 0 {
             match self.outbox.try_write(&self.stream) {
                 Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let writable = tokio::time::timeout(WRITE_STALL_MAX, self.stream.writable()).await;
-                    writable.map_err(|_| End::WriteStall)??;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
+                    writable = tokio::time::timeout(WRITE_STALL_MAX, self.stream.writable()) => {
+                        writable.map_err(|_| End::WriteStall)??;
+                    }
+                    () = self.peer.closing().cancelled() => return Err(End::Closed),
+                    () = stop.cancelled() => return Err(End::Stopped),
+                },
                 Err(error) => return Err(error.into()),
             }
         }

@@ -24,8 +24,34 @@ pub(crate) const IDLE_MAX: Duration = Duration::from_secs(120);
 /// Longest time one write may make no progress.
 pub(crate) const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 
-/// Connections of one listener. Each idle one costs a few KiB; file descriptors run out first on most machines.
+/// Connections that a process accepts, all listeners together. Each idle one costs a few KiB; file descriptors run out
+/// first on most machines, see [`connections_max`].
 pub(crate) const CONNECTIONS_MAX: usize = 200_000;
+
+/// Descriptors that are no connections': the log, which must be able to open its next file whatever clients do,
+/// checkpoints, and connections of our own to others.
+const DESCRIPTORS_KEPT: usize = 512;
+
+/// Connections that a process accepts when it may open so many files.
+pub(crate) fn connections_max(open_files: Option<u64>) -> usize {
+    let files = open_files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    // Where there are very few, both sides get half.
+    CONNECTIONS_MAX.min(files.saturating_sub(DESCRIPTORS_KEPT).max(files / 2))
+}
 
 /// Source: `connectTimeoutMillis`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_files() {
+        for (files, connections) in
+            [(None, CONNECTIONS_MAX), (Some(1 << 20), CONNECTIONS_MAX), (Some(20_000), 19_488), (Some(256), 128)]
+        {
+            assert_eq!(connections_max(files), connections);
+        }
+    }
+}

@@ -3,15 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::connections_max;
 use crate::{Service, connection};
 
 /// Opens a listening socket; port 0 lets the system choose.
@@ -45,6 +47,9 @@ impl<S: Service> Listener<S> {
     /// Accepts until `stop`, then waits until every connection has answered what it owes.
     pub async fn run(self, stop: CancellationToken) {
         let connections = TaskTracker::new();
+        let limit = connections_max(getrlimit(Resource::Nofile).current);
+        // Told once, not for each of thousands that keep trying.
+        let mut refusing = false;
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -54,22 +59,55 @@ impl<S: Service> Listener<S> {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, mostly; a pause lets connections end instead of spinning.
-                    warn!(%error, "connection not accepted");
+                    if !std::mem::replace(&mut refusing, true) {
+                        warn!(%error, "connections not accepted, trying again");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            if connections.len() >= CONNECTIONS_MAX {
-                warn!(%remote, limit = CONNECTIONS_MAX, "connection refused, too many are open");
+            let Some(place) = Place::take(limit) else {
+                if !std::mem::replace(&mut refusing, true) {
+                    warn!(%remote, limit, "connections refused, too many are open; raise the limit of open files");
+                }
                 continue;
-            }
+            };
+            refusing = false;
             match connection::open(stream, self.service.clone()) {
-                Ok((_, connection)) => drop(connections.spawn(connection.run(stop.clone()))),
+                Ok((_, connection)) => {
+                    let stop = stop.clone();
+                    connections.spawn(async move {
+                        connection.run(stop).await;
+                        drop(place);
+                    });
+                }
                 Err(error) => debug!(%remote, %error, "connection ended before it began"),
             }
         }
         drop(self.socket);
         connections.close();
         connections.wait().await;
+    }
+}
+
+/// A connection's share of what the process may open: listeners have no limits of their own, as files know no
+/// listeners either.
+struct Place;
+
+static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take(limit: usize) -> Option<Place> {
+        if PLACES_TAKEN.fetch_add(1, Ordering::Relaxed) < limit {
+            return Some(Place);
+        }
+        PLACES_TAKEN.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        PLACES_TAKEN.fetch_sub(1, Ordering::Relaxed);
     }
 }

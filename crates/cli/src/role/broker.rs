@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::registry::AnyRegistry;
-use super::start::{Common, print_ready, recovery_text};
+use super::start::{Common, print_ready, raise_open_files, recovery_text};
 
 /// Runs a broker that registers with name servers elsewhere
 #[derive(Debug, Args)]
@@ -36,6 +36,7 @@ pub(crate) struct BrokerArgs {
 impl BrokerArgs {
     pub(crate) async fn run(self, namesrv: Option<String>, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
+        raise_open_files();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
         let flags = [
             ("namesrvAddr", namesrv),

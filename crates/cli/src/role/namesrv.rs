@@ -7,7 +7,7 @@ use namesrv::{Clock, NameServer, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::start::{Common, print_ready};
+use super::start::{Common, print_ready, raise_open_files};
 
 /// Runs a name server
 #[derive(Debug, Args)]
@@ -27,6 +27,7 @@ pub(crate) struct NamesrvArgs {
 impl NamesrvArgs {
     pub(crate) async fn run(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
+        raise_open_files();
         let mut settings = Settings::default();
         let flags = [("listenPort", self.listen_port.map(|port| port.to_string()))];
         self.common.load(&flags, &mut settings)?;

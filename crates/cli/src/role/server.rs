@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::registry::AnyRegistry;
-use super::start::{Common, print_ready, recovery_text};
+use super::start::{Common, print_ready, raise_open_files, recovery_text};
 
 settings! {
     /// What only `rocketmq server` can be told.
@@ -57,6 +57,7 @@ pub(crate) struct ServerArgs {
 impl ServerArgs {
     pub(crate) async fn run(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
+        raise_open_files();
         let text = |port: Option<u16>| port.map(|port| port.to_string());
         let flags = [
             ("listenPort", text(self.listen_port)),

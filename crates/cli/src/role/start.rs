@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Problems, Settings, Severity, Sources};
 use store::Recovery;
 use tracing::{info, warn};
@@ -87,6 +88,16 @@ fn load_with(
     match also {
         Some(also) => sources.load(&mut [settings, &mut **also]),
         None => sources.load(&mut [settings]),
+    }
+}
+
+/// Lets this process open as many files as the system allows: logins often start with 1024, and each client is one.
+pub(crate) fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -1,0 +1,86 @@
+//! A node in this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use broker_server::{Registration, Registry, RegistryError, Settings};
+
+use crate::{Client, DataDir};
+
+/// Hears everything and keeps nothing: these tests ask the broker itself.
+struct Deaf;
+
+impl Registry for Deaf {
+    async fn register(&self, _registration: &Registration) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
+    async fn knows(&self, _registration: &Registration) -> Result<bool, RegistryError> {
+        Ok(true)
+    }
+
+    async fn unregister(&self, _registration: &Registration) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "nobody".into()
+    }
+}
+
+/// A broker node in this process, on ports of the system's choice.
+pub struct Node {
+    node: broker_server::Node,
+    dir: Arc<DataDir>,
+}
+
+impl Node {
+    /// With the defaults and a directory of its own.
+    pub async fn start() -> Node {
+        Node::start_with(Arc::default(), |_| {}).await
+    }
+
+    /// On a directory, with settings changed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(dir: Arc<DataDir>, change: impl FnOnce(&mut Settings)) -> Node {
+        let mut settings = Settings {
+            bind_address: [127, 0, 0, 1].into(),
+            listen_port: 0,
+            fast_listen_port: Some(0),
+            store_dir: dir.path().to_owned(),
+            segment_bytes: 4 << 20,
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let node = broker_server::Node::start(settings, vec![Deaf]).await.expect("the node starts");
+        Node { node, dir }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.node.address()
+    }
+
+    /// The other port.
+    pub fn fast_address(&self) -> SocketAddr {
+        self.node.fast_address()
+    }
+
+    /// The node itself.
+    pub fn inner(&self) -> &broker_server::Node {
+        &self.node
+    }
+
+    /// A new connection.
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// Ends it in order and hands out its directory.
+    pub async fn stop(self) -> Arc<DataDir> {
+        self.node.stop().await;
+        self.dir
+    }
+}
