@@ -22,6 +22,7 @@ enum Command {
     Server(role::ServerArgs),
     Broker(role::BrokerArgs),
     Namesrv(role::NamesrvArgs),
+    Bench(bench::BenchArgs),
 }
 
 #[tokio::main]
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
         Command::Server(args) => args.run().await,
         Command::Broker(args) => args.run().await,
         Command::Namesrv(args) => args.run().await,
+        Command::Bench(args) => tokio::task::block_in_place(|| args.run().map_err(Into::into)),
     };
     if let Err(error) = result {
         eprintln!("rocketmq: {error:#}");
