@@ -5,9 +5,9 @@
 //! program must never be what limits the figures it prints, so it prints its own CPU time as well.
 
 mod command; // start here
-mod run;
 mod engine;
 mod pace;
+mod run;
 
 mod clock;
 mod record;

@@ -121,7 +121,7 @@ pub(crate) fn run(clock: Clock, load: &Load, watch: &Watch, members: Vec<Member>
         recorders,
         seconds: (end - from) as f64 / 1e9,
         cpu: after.own - before.own,
-        server: (!server.is_empty()).then(|| (after.server - before.server, memory)),
+        server: (!server.is_empty()).then_some((after.server - before.server, memory)),
     })
 }
 

@@ -149,7 +149,9 @@ impl Template {
         }
         let expected = (messages.batch, messages.batch * usize::from(messages.keys));
         if (template.unique.len(), template.keys.len()) != expected {
-            return Err(Error::Impossible("the topic or tag looks like a key of this program, name it otherwise".into()));
+            return Err(Error::Impossible(
+                "the topic or tag looks like a key of this program, name it otherwise".into(),
+            ));
         }
         Ok(template)
     }

@@ -69,10 +69,8 @@ impl TopicsArgs {
         let topics = Topics::new(&self.topic, self.count);
         let server = Processes::new(&self.watch.server_pid)?;
         let before = server.memory().resident;
-        let brokers: Vec<Broker> = brokers(&self.place)?
-            .into_iter()
-            .map(|address| Broker { address, queues: self.queues })
-            .collect();
+        let brokers: Vec<Broker> =
+            brokers(&self.place)?.into_iter().map(|address| Broker { address, queues: self.queues }).collect();
 
         let mut steps = Vec::new();
         let create = create_topic_request(&topics.name(0), self.queues);
@@ -130,12 +128,8 @@ impl TopicsArgs {
     }
 
     fn send(&self, topics: &Topics, brokers: &[Broker]) -> Result<Outcome, Error> {
-        let shape = Shape {
-            topic: self.topic.clone(),
-            topics: self.count,
-            queues: self.queues,
-            header: HeaderForm::Json,
-        };
+        let shape =
+            Shape { topic: self.topic.clone(), topics: self.count, queues: self.queues, header: HeaderForm::Json };
         let sending = Sending {
             clock: Clock::start(),
             topics: topics.clone(),
