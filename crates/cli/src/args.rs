@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Server(role::ServerArgs),
     Broker(role::BrokerArgs),
     Namesrv(role::NamesrvArgs),
+    Bench(bench::BenchArgs),
     /// Send messages.
     Produce(produce::Arguments),
     /// Receive messages: follow a topic, or take part in a group.
@@ -145,5 +146,6 @@ mod tests {
         check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);
         check("broker -c broker.conf --namesrv a:1", true);
         check("namesrv --listen-port x", false);
+        check("bench send -c 4 -w 1", true);
     }
 }
