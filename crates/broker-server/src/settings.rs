@@ -66,6 +66,8 @@ settings! {
         pub region: String = "regionId", "DefaultRegion".into(), Restart;
         /// Whether clients may trace.
         pub trace_on: bool = "traceOn", true, Restart;
+        /// Consumers may choose messages by SQL92 expressions over the properties. RocketMQ's default is false.
+        pub sql_filter: bool = "enablePropertyFilter", true, Live;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
@@ -180,6 +182,7 @@ impl Settings {
             default_topic_queues: self.default_topic_queues,
             message_bytes_max: self.message_bytes_max,
             delay_levels: self.delay_levels.0.clone(),
+            sql_filter: self.sql_filter,
             long_polling: self.long_polling,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::filter::Filters;
 use crate::offset::Offsets;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
@@ -30,6 +31,7 @@ pub struct Broker {
     pub(crate) sessions: Sessions,
     pub(crate) locks: QueueLocks,
     pub(crate) cursors: Cursors,
+    pub(crate) filters: Filters,
     pub(crate) stats: Stats,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stopping: CancellationToken,
@@ -76,6 +78,7 @@ impl Broker {
             sessions: Sessions::default(),
             locks: QueueLocks::default(),
             cursors: Cursors::default(),
+            filters: Filters::default(),
             stats: Stats::default(),
             journal,
             stopping: CancellationToken::new(),

@@ -7,6 +7,7 @@ mod broker; // start here
 mod config;
 mod error;
 
+mod filter;
 mod pull;
 mod query;
 mod retry;
@@ -28,10 +29,11 @@ mod stats;
 pub use broker::Broker;
 pub use config::Config;
 pub use error::{Error, Forbidden};
+pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
-pub use pull::{FilterText, Pull, PullRequest, PullStatus, Pulled};
+pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
