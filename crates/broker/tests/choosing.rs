@@ -1,4 +1,4 @@
-//! What consumers choose to receive, on a broker with a real store.
+//! What consumers choose to receive, and what producers choose by priority, on a broker with a real store.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -25,7 +25,8 @@ impl Bench {
         options.segment_bytes = 64 << 20;
         let (broker, _) = Broker::open(config, options).unwrap();
         broker.topics().put(TopicConfig::new("T", 1)).unwrap();
-            Bench { broker, _dir: dir }
+        broker.topics().put(TopicConfig::new("P", 8)).unwrap();
+        Bench { broker, _dir: dir }
     }
 
     async fn send_to(&self, topic: &str, queue_id: i32, pairs: &[(&str, &str)], body: &[u8]) -> Receipt {
@@ -167,5 +168,28 @@ async fn bad_filters_are_refused_and_good_ones_too_when_they_are_off() {
     let refused = bench.try_pull(0, 1, "SQL92", "n > 5", None).await;
     let text = "The broker does not support consumer to filter message by SQL92";
     assert!(matches!(refused, Err(Error::Unsupported(reason)) if reason == text));
+    bench.broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_priority_chooses_the_queue_of_an_ordinary_message_only() {
+    let bench = Bench::open(|_| {});
+    let cases = [
+        ("3", None, 3, true),
+        ("0", None, 0, true),
+        ("99", None, 7, true),
+        ("-1", None, 5, true),
+        ("x", None, 5, true),
+        ("3", Some((properties::SHARDING_KEY, "k")), 5, false),
+        ("3", Some((properties::DELAY, "0")), 5, false),
+    ];
+    for (priority, other, queue_id, kept) in cases {
+        let pairs: Vec<_> = [(properties::PRIORITY, priority)].into_iter().chain(other).collect();
+        let receipt = bench.send_to("P", 5, &pairs, b"body").await;
+        assert_eq!(receipt.queue_id, queue_id, "{pairs:?}");
+        let record = bench.broker.view(receipt.appended.log_offsets[0].0 as i64).await.unwrap();
+        let text = records(&record).next().unwrap().unwrap().properties().to_owned();
+        assert_eq!(properties::get(&text, properties::PRIORITY).is_some(), kept, "{pairs:?}");
+    }
     bench.broker.stop().await;
 }
