@@ -68,6 +68,9 @@ settings! {
         pub trace_on: bool = "traceOn", true, Restart;
         /// Consumers may choose messages by SQL92 expressions over the properties. RocketMQ's default is false.
         pub sql_filter: bool = "enablePropertyFilter", true, Live;
+        /// Make the topic `RMQ_SYS_TRACE_TOPIC` of message traces at the start, with one queue. Otherwise it is made,
+        /// as any other topic, when the first client that traces sends to it.
+        pub trace_topic: bool = "traceTopicEnable", false, Restart;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
@@ -183,6 +186,7 @@ impl Settings {
             message_bytes_max: self.message_bytes_max,
             delay_levels: self.delay_levels.0.clone(),
             sql_filter: self.sql_filter,
+            trace_topic: self.trace_topic,
             long_polling: self.long_polling,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

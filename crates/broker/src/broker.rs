@@ -207,7 +207,8 @@ impl Broker {
             (name::SCHEDULE_TOPIC.to_owned(), self.config().delay_levels.len() as i32, perm::READ | perm::WRITE),
             (format!("{cluster}_REPLY_TOPIC"), 1, perm::READ | perm::WRITE),
         ];
-        for (topic, queues, perm) in topics {
+        let trace = (name::TRACE_TOPIC.to_owned(), 1, perm::READ | perm::WRITE);
+        for (topic, queues, perm) in topics.into_iter().chain(config.trace_topic.then_some(trace)) {
             if self.topics.get(&topic).is_none() || topic == name::AUTO_CREATE_TOPIC {
                 self.topics.put(TopicConfig { perm, ..TopicConfig::new(topic, queues) })?;
             }

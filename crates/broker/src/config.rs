@@ -30,6 +30,8 @@ pub struct Config {
     pub delay_levels: Vec<Duration>,
     /// Whether consumers may filter by SQL92 expressions.
     pub sql_filter: bool,
+    /// Whether the topic of message traces is there from the start.
+    pub trace_topic: bool,
     /// Whether pulls may wait for messages.
     pub long_polling: bool,
     /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
@@ -58,6 +60,7 @@ impl Config {
             message_bytes_max: 4 << 20,
             delay_levels: store::Options::default().delay_levels,
             sql_filter: true,
+            trace_topic: false,
             long_polling: true,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),

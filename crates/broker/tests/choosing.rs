@@ -193,3 +193,17 @@ async fn a_priority_chooses_the_queue_of_an_ordinary_message_only() {
     }
     bench.broker.stop().await;
 }
+
+#[tokio::test]
+async fn the_trace_topic_is_there_if_it_is_wanted() {
+    for wanted in [false, true] {
+        let bench = Bench::open(|config| config.trace_topic = wanted);
+        let topic = bench.broker.topics().get("RMQ_SYS_TRACE_TOPIC");
+        assert_eq!(topic.map(|topic| topic.config().write_queue_nums), wanted.then_some(1));
+        // Without it the first client that traces makes it by sending.
+        bench.send_to("RMQ_SYS_TRACE_TOPIC", 0, &[], b"trace").await;
+        let queues = bench.broker.topics().get("RMQ_SYS_TRACE_TOPIC").unwrap().config().write_queue_nums;
+        assert_eq!(queues, if wanted { 1 } else { 4 });
+        bench.broker.stop().await;
+    }
+}
