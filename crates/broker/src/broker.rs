@@ -205,7 +205,7 @@ impl Broker {
             (self.config().broker_name.clone(), 1, all),
             (name::OFFSET_MOVED_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
             (name::SCHEDULE_TOPIC.to_owned(), self.config().delay_levels.len() as i32, perm::READ | perm::WRITE),
-            (format!("{cluster}_REPLY_TOPIC"), 1, perm::READ | perm::WRITE),
+            (name::reply_topic(cluster), 1, perm::READ | perm::WRITE),
         ];
         let trace = (name::TRACE_TOPIC.to_owned(), 1, perm::READ | perm::WRITE);
         for (topic, queues, perm) in topics.into_iter().chain(config.trace_topic.then_some(trace)) {
@@ -276,7 +276,7 @@ impl Broker {
         name::is_system_topic(topic)
             || topic == cluster_name
             || topic == broker_name
-            || topic.strip_suffix("_REPLY_TOPIC") == Some(cluster_name)
+            || topic.strip_suffix(name::REPLY_SUFFIX) == Some(cluster_name)
     }
 
     /// Settings as they are now.

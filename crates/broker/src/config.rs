@@ -30,6 +30,8 @@ pub struct Config {
     pub delay_levels: Vec<Duration>,
     /// Whether consumers may filter by SQL92 expressions.
     pub sql_filter: bool,
+    /// Whether replies are stored besides being handed to who waits for them.
+    pub store_replies: bool,
     /// Whether the topic of message traces is there from the start.
     pub trace_topic: bool,
     /// Whether pulls may wait for messages.
@@ -60,6 +62,7 @@ impl Config {
             message_bytes_max: 4 << 20,
             delay_levels: store::Options::default().delay_levels,
             sql_filter: true,
+            store_replies: true,
             trace_topic: false,
             long_polling: true,
             offset_interval: Duration::from_millis(200),

@@ -205,7 +205,7 @@ impl Broker {
         Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait })
     }
 
-    fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
+    pub(crate) fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
         // A topic that exists had its name checked when it was made.
         if let Some(topic) = self.topics.get(message.topic) {
             if name::is_closed_to_producers(message.topic) {
@@ -246,7 +246,7 @@ impl Broker {
         Ok((self.topics.get_or_create(&name::dlq_topic(group), 1)?, 0))
     }
 
-    fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+    pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Error> {
         let max = self.config().message_bytes_max;
         if body.len() > max {
             return Err(Error::MessageIllegal(format!(
@@ -315,7 +315,7 @@ impl Broker {
     }
 }
 
-fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
+pub(crate) fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
     let config = topic.config();
     let queues = config.write_queue_nums.max(config.read_queue_nums);
     if wanted >= queues {

@@ -10,6 +10,8 @@ use protocol::body::{
 };
 use protocol::peer::Language;
 
+use crate::client_index::ClientIndex;
+
 /// A connection of a client, unique in this process. What is behind it is the front end's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -75,6 +77,7 @@ struct ConsumerGroup {
 struct Inner {
     consumers: HashMap<String, ConsumerGroup>,
     producers: HashMap<String, BTreeMap<ConnectionId, Member>>,
+    clients: ClientIndex,
 }
 
 /// All sessions.
@@ -99,6 +102,7 @@ impl Sessions {
         let member = Member { shown, heard_ms: now_ms };
         let admitted: Vec<_> = beat.data.consumer_data_set.iter().filter(|consumer| admits(consumer)).collect();
         let mut inner = self.0.lock();
+        inner.clients.insert(beat.connection, &beat.data.client_id);
         for producer in beat.data.producer_data_set.iter().filter(|producer| !producer.group_name.is_empty()) {
             inner.producers.entry(producer.group_name.clone()).or_default().insert(beat.connection, member.clone());
         }
@@ -133,7 +137,13 @@ impl Sessions {
 
     /// A connection has ended.
     pub fn disconnected(&self, connection: ConnectionId) -> Vec<Members> {
+        self.0.lock().clients.remove(connection);
         self.remove(|_, id, _| id == connection)
+    }
+
+    /// Connections that sent heartbeats of this client and are open, the newest first.
+    pub fn connections_of(&self, client_id: &str) -> Vec<ConnectionId> {
+        self.0.lock().clients.find(client_id)
     }
 
     /// Forgets clients that were silent since `before_ms`.

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use broker::{NewMessage, SendBack};
 use protocol::header::{FieldWriter, Header};
-use protocol::id;
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
 use protocol::request::{
-    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
+    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header, SendReply,
 };
+use protocol::{Frame, HeaderError, id};
 use remoting::{Answer, Response};
 use tokio::time::Instant;
 
@@ -25,14 +25,29 @@ pub(crate) fn send(call: &Call) -> Answer<ParkedSend> {
 }
 
 fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
+    let message = message_of(call, &header_of(&call.frame)?);
+    let store_host = message.store_host;
+    let receipt = call.broker().send(&message)?;
+    Ok(ParkedSend {
+        end: receipt.appended.end,
+        deadline: Instant::now() + call.context.flush_timeout(),
+        receipt,
+        store_host,
+    })
+}
+
+/// The header of a send or a reply, under whichever names its fields come.
+pub(super) fn header_of(frame: &Frame) -> Result<SendMessageHeader<'_>, HeaderError> {
+    match frame.code {
+        SendMessage::CODE | SendReply::CODE => frame.header(),
+        _ => frame.header::<SendMessageV2Header<'_>>().map(Into::into),
+    }
+}
+
+/// The message in a send or a reply.
+pub(super) fn message_of<'a>(call: &'a Call, header: &SendMessageHeader<'a>) -> NewMessage<'a> {
     let frame = &call.frame;
-    let header: SendMessageHeader<'_> = if frame.code == SendMessage::CODE {
-        frame.header()?
-    } else {
-        frame.header::<SendMessageV2Header<'_>>()?.into()
-    };
-    let store_host = call.context.store_host(&call.peer);
-    let message = NewMessage {
+    NewMessage {
         topic: header.topic,
         template: header.default_topic.unwrap_or(AUTO_CREATE_TOPIC),
         template_queues: header.default_topic_queue_nums.unwrap_or(4),
@@ -41,21 +56,14 @@ fn try_send(call: &Call) -> Result<ParkedSend, Refusal> {
         sys_flag: header.sys_flag.unwrap_or(0),
         born_timestamp: header.born_timestamp.unwrap_or_else(|| call.broker().now_ms()),
         born_host: canonical(call.peer.remote()),
-        store_host,
+        store_host: call.context.store_host(&call.peer),
         reconsume_times: header.reconsume_times.unwrap_or(0),
         max_reconsume_times: header.max_reconsume_times.filter(|_| frame.version >= VERSION_MAX_RECONSUME_TIMES),
         unit: header.unit_mode,
         properties: header.properties.unwrap_or_default(),
         batch: header.batch,
         body: &frame.body,
-    };
-    let receipt = call.broker().send(&message)?;
-    Ok(ParkedSend {
-        end: receipt.appended.end,
-        deadline: Instant::now() + call.context.flush_timeout(),
-        receipt,
-        store_host,
-    })
+    }
 }
 
 /// Writes the header of a receipt.
