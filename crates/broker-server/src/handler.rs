@@ -7,6 +7,7 @@ pub(crate) mod message;
 pub(crate) mod offset;
 pub(crate) mod pull;
 pub(crate) mod relay;
+pub(crate) mod reply;
 pub(crate) mod reset;
 pub(crate) mod send;
 pub(crate) mod stats;

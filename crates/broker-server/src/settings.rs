@@ -66,6 +66,14 @@ settings! {
         pub region: String = "regionId", "DefaultRegion".into(), Restart;
         /// Whether clients may trace.
         pub trace_on: bool = "traceOn", true, Restart;
+        /// Consumers may choose messages by SQL92 expressions over the properties. RocketMQ's default is false.
+        pub sql_filter: bool = "enablePropertyFilter", true, Live;
+        /// Keep replies to request messages in the topic `<cluster>_REPLY_TOPIC` besides handing them to the client
+        /// that waits for them.
+        pub store_replies: bool = "storeReplyMessageEnable", true, Live;
+        /// Make the topic `RMQ_SYS_TRACE_TOPIC` of message traces at the start, with one queue. Otherwise it is made,
+        /// as any other topic, when the first client that traces sends to it.
+        pub trace_topic: bool = "traceTopicEnable", false, Restart;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
@@ -183,6 +191,9 @@ impl Settings {
             default_topic_queues: self.default_topic_queues,
             message_bytes_max: self.message_bytes_max,
             delay_levels: self.delay_levels.0.clone(),
+            sql_filter: self.sql_filter,
+            store_replies: self.store_replies,
+            trace_topic: self.trace_topic,
             long_polling: self.long_polling,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

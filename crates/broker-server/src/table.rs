@@ -7,7 +7,7 @@ use protocol::request::{self as r, Request};
 use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
-use crate::handler::{client, config, group, message, offset, pull, relay, reset, send, stats, topic};
+use crate::handler::{client, config, group, message, offset, pull, relay, reply, reset, send, stats, topic};
 use crate::service::{Context, ParkedSend};
 
 /// A request with everything a handler may want to know about it.
@@ -47,6 +47,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::PullMessage::CODE | r::LitePullMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
 
         r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
+        r::SendReply::CODE | r::SendReplyV2::CODE => later(reply::reply, call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
 
         r::HeartBeat::CODE => client::heartbeat(call),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::filter::Filters;
 use crate::offset::Offsets;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
@@ -30,6 +31,7 @@ pub struct Broker {
     pub(crate) sessions: Sessions,
     pub(crate) locks: QueueLocks,
     pub(crate) cursors: Cursors,
+    pub(crate) filters: Filters,
     pub(crate) stats: Stats,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stopping: CancellationToken,
@@ -76,6 +78,7 @@ impl Broker {
             sessions: Sessions::default(),
             locks: QueueLocks::default(),
             cursors: Cursors::default(),
+            filters: Filters::default(),
             stats: Stats::default(),
             journal,
             stopping: CancellationToken::new(),
@@ -204,9 +207,10 @@ impl Broker {
             (self.config().broker_name.clone(), 1, all),
             (name::OFFSET_MOVED_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
             (name::SCHEDULE_TOPIC.to_owned(), self.config().delay_levels.len() as i32, perm::READ | perm::WRITE),
-            (format!("{cluster}_REPLY_TOPIC"), 1, perm::READ | perm::WRITE),
+            (name::reply_topic(cluster), 1, perm::READ | perm::WRITE),
         ];
-        for (topic, queues, perm) in topics {
+        let trace = (name::TRACE_TOPIC.to_owned(), 1, perm::READ | perm::WRITE);
+        for (topic, queues, perm) in topics.into_iter().chain(config.trace_topic.then_some(trace)) {
             if self.topics.get(&topic).is_none() || topic == name::AUTO_CREATE_TOPIC {
                 self.topics.put(TopicConfig { perm, ..TopicConfig::new(topic, queues) })?;
             }
@@ -274,7 +278,7 @@ impl Broker {
         name::is_system_topic(topic)
             || topic == cluster_name
             || topic == broker_name
-            || topic.strip_suffix("_REPLY_TOPIC") == Some(cluster_name)
+            || topic.strip_suffix(name::REPLY_SUFFIX) == Some(cluster_name)
     }
 
     /// Settings as they are now.
@@ -292,6 +296,8 @@ impl Broker {
             auto_create_group: wanted.auto_create_group,
             message_bytes_max: wanted.message_bytes_max,
             long_polling: wanted.long_polling,
+            sql_filter: wanted.sql_filter,
+            store_replies: wanted.store_replies,
             server_side_reset: wanted.server_side_reset,
             session_timeout: wanted.session_timeout,
             ..started

@@ -28,6 +28,12 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// Delay of level 1, 2, ...
     pub delay_levels: Vec<Duration>,
+    /// Whether consumers may filter by SQL92 expressions.
+    pub sql_filter: bool,
+    /// Whether replies are stored besides being handed to who waits for them.
+    pub store_replies: bool,
+    /// Whether the topic of message traces is there from the start.
+    pub trace_topic: bool,
     /// Whether pulls may wait for messages.
     pub long_polling: bool,
     /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
@@ -55,6 +61,9 @@ impl Config {
             default_topic_queues: 8,
             message_bytes_max: 4 << 20,
             delay_levels: store::Options::default().delay_levels,
+            sql_filter: true,
+            store_replies: true,
+            trace_topic: false,
             long_polling: true,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),

@@ -7,12 +7,15 @@ mod broker; // start here
 mod config;
 mod error;
 
+mod filter;
 mod pull;
 mod query;
+mod reply;
 mod retry;
 mod schedule;
 mod send;
 
+mod client_index;
 mod group;
 mod lock;
 mod offset;
@@ -28,11 +31,13 @@ mod stats;
 pub use broker::Broker;
 pub use config::Config;
 pub use error::{Error, Forbidden};
+pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
-pub use pull::{FilterText, Pull, PullRequest, PullStatus, Pulled};
+pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
+pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};

@@ -25,3 +25,30 @@ pub(crate) const SCHEDULE_BATCH: usize = 32;
 
 /// Names of changed topics that are remembered for name servers; one that is further behind hears everything.
 pub(crate) const CHANGES_KEPT: usize = 16 * 1024;
+
+/// Bytes of records that are read at once to be filtered, so that a pull that is full soon has not read much in vain.
+pub(crate) const FILTER_STEP_BYTES: usize = 256 * 1024;
+
+/// Bytes of records after which a pull looks at no more of them, whether any matched or not.
+pub(crate) const FILTER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest SQL92 expression in bytes. Java has no bound; a list of some thousand words still fits.
+pub(crate) const SQL_BYTES_MAX: usize = 32 * 1024;
+
+/// Levels inside each other in a SQL92 expression: parentheses, NOTs, signs, comparisons of comparisons. Reading and
+/// evaluating use some hundred bytes of stack for each.
+pub(crate) const SQL_DEPTH_MAX: usize = 128;
+
+/// Different properties in an expression that are looked up without allocating.
+pub(crate) const SQL_NAMES_IN_PLACE: usize = 16;
+
+/// Different properties in an expression at most: each property of a message is looked for among them.
+pub(crate) const SQL_NAMES_MAX: usize = 256;
+
+/// Compiled expressions that are kept.
+pub(crate) const FILTERS_KEPT: usize = 256;
+
+/// Bytes of their texts together. A compiled expression takes up to some twenty times its text, usually a few.
+pub(crate) const FILTERS_BYTES_MAX: usize = 512 * 1024;
+
+const _: () = assert!(FILTER_STEP_BYTES <= FILTER_BYTES_MAX && SQL_BYTES_MAX <= FILTERS_BYTES_MAX);

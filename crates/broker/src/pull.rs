@@ -2,18 +2,20 @@
 //!
 //! Source: `PullMessageProcessor`, `DefaultMessageStore.getMessage`, `PullRequestHoldService`.
 
+mod select;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{GroupConfig, MessageModel};
 use protocol::perm;
-use protocol::tag::TagFilter;
 use store::{Entry, Queue, QueueOffset};
 use tokio::time::Instant;
 
+use crate::filter::Filter;
 use crate::limits::{PULL_BYTES_MAX, PULL_ENTRIES_MAX, PULL_MESSAGES_MAX, SUSPEND_MS_MAX};
-use crate::{Broker, Error, Forbidden};
+use crate::{Broker, Error, FilterText, Forbidden};
 
 /// What a consumer asks for.
 #[derive(Debug, Clone)]
@@ -36,15 +38,6 @@ pub struct PullRequest<'a> {
     pub filter: Option<FilterText<'a>>,
     /// Version of the subscription that the client believes in.
     pub sub_version: i64,
-}
-
-/// A filter as text.
-#[derive(Debug, Clone, Copy)]
-pub struct FilterText<'a> {
-    /// `TAG` or `SQL92`; nothing means `TAG`.
-    pub kind: Option<&'a str>,
-    /// The expression.
-    pub expression: &'a str,
 }
 
 /// How a pull ended. The names are the remarks that clients see.
@@ -87,7 +80,7 @@ pub struct Pull {
     broker: Arc<Broker>,
     queue: Arc<Queue>,
     group: Arc<GroupConfig>,
-    filter: TagFilter,
+    filter: Filter,
     offset: i64,
     max_messages: usize,
     deadline: Option<Instant>,
@@ -123,7 +116,7 @@ impl Broker {
             )));
         }
         let filter = match request.filter {
-            Some(text) => filter(text)?,
+            Some(text) => self.filter(text)?,
             None => self.subscribed_filter(request, &group)?,
         };
         if let Some(offset) = request.commit {
@@ -146,7 +139,7 @@ impl Broker {
         })
     }
 
-    fn subscribed_filter(&self, request: &PullRequest<'_>, group: &GroupConfig) -> Result<TagFilter, Error> {
+    fn subscribed_filter(&self, request: &PullRequest<'_>, group: &GroupConfig) -> Result<Filter, Error> {
         let (group_name, topic) = (request.group, request.topic);
         let missing = || Error::NoSubscription { group: group_name.to_owned(), topic: topic.to_owned() };
         let subscription = self.sessions.subscription(group_name, topic).ok_or_else(missing)?;
@@ -163,18 +156,10 @@ impl Broker {
         if subscription.sub_version < request.sub_version {
             return Err(Error::OldSubscription { group: group_name.to_owned(), topic: topic.to_owned() });
         }
-        filter(FilterText { kind: subscription.expression_type.as_deref(), expression: &subscription.sub_string })
-    }
-}
-
-/// Compiles a filter.
-pub(crate) fn filter(text: FilterText<'_>) -> Result<TagFilter, Error> {
-    match text.kind {
-        None | Some("" | "TAG") => Ok(TagFilter::parse(text.expression)),
-        Some("SQL92") => Err(Error::Unsupported(
-            "The broker does not support consumer to filter message by SQL92 yet; filter by tags".into(),
-        )),
-        Some(other) => Err(Error::Filter(format!("unknown expression type {other:?}, it is TAG or SQL92"))),
+        if subscription.class_filter_mode {
+            return Ok(Filter::All);
+        }
+        self.filter(FilterText { kind: subscription.expression_type.as_deref(), expression: &subscription.sub_string })
     }
 }
 
@@ -235,10 +220,13 @@ impl Pull {
     async fn read_entries(&self) -> Result<Pulled, Error> {
         let store = &self.broker.store;
         let first = self.offset as u64;
-        let scan = if self.filter == TagFilter::All { self.max_messages } else { PULL_ENTRIES_MAX };
+        let scan = if matches!(self.filter, Filter::All) { self.max_messages } else { PULL_ENTRIES_MAX };
         let entries = store.entries(&self.queue, QueueOffset(first), scan).await?;
+        if let Filter::Sql(sql) = &self.filter {
+            return self.read_matching(sql, &entries).await;
+        }
         let (wanted, examined) = self.choose(&entries);
-        let next = (first + examined as u64) as i64;
+        let next = self.behind(&entries[..examined]);
         if wanted.is_empty() {
             return Ok(self.pulled(PullStatus::NoMatchedMessage, next));
         }
@@ -260,7 +248,7 @@ impl Pull {
         let mut wanted = Vec::with_capacity(entries.len().min(self.max_messages));
         let mut bytes = 0;
         for (at, entry) in entries.iter().enumerate() {
-            if !self.filter.matches(entry.tag_code) {
+            if !self.filter.may_match(entry.tag_code) {
                 continue;
             }
             let full = wanted.len() == self.max_messages || bytes + entry.size as usize > PULL_BYTES_MAX;
@@ -271,6 +259,11 @@ impl Pull {
             wanted.push((entry.log_offset, entry.size));
         }
         (wanted, entries.len())
+    }
+
+    /// The offset behind what was examined.
+    fn behind(&self, examined: &[Entry]) -> i64 {
+        examined.last().map_or(self.offset, |last| last.queue_offset.0 as i64 + 1)
     }
 
     fn pulled(&self, status: PullStatus, next: i64) -> Pulled {

@@ -68,6 +68,10 @@ struct Wishes<'a> {
     no_wait: bool,
     transaction: bool,
     timer: bool,
+    /// A delay of any kind.
+    delayed: bool,
+    ordered: bool,
+    priority: Option<i32>,
     /// Properties that the broker sets itself are there already: retried messages come like that.
     has_ours: bool,
 }
@@ -78,12 +82,18 @@ impl<'a> Wishes<'a> {
         for (key, value) in properties::iter(text) {
             match key {
                 properties::UNIQUE_KEY => wishes.unique_key = Some(value),
-                properties::DELAY => wishes.delay_level = value.parse().unwrap_or(0),
+                properties::DELAY => {
+                    wishes.delay_level = value.parse().unwrap_or(0);
+                    wishes.delayed = true;
+                }
                 properties::WAIT => wishes.no_wait = value.eq_ignore_ascii_case("false"),
                 properties::TRANSACTION_PREPARED => wishes.transaction = value.eq_ignore_ascii_case("true"),
                 properties::TIMER_DELAY_SEC | properties::TIMER_DELAY_MS | properties::TIMER_DELIVER_MS => {
                     wishes.timer = true;
+                    wishes.delayed = true;
                 }
+                properties::SHARDING_KEY => wishes.ordered = true,
+                properties::PRIORITY => wishes.priority = value.parse().ok().filter(|priority| *priority >= 0),
                 properties::MSG_REGION | properties::TRACE_ON | properties::CLUSTER | properties::POP_CK => {
                     wishes.has_ours = true;
                 }
@@ -91,6 +101,14 @@ impl<'a> Wishes<'a> {
             }
         }
         wishes
+    }
+
+    /// The queue of a priority, if the message has one and nothing that weighs more: other kinds of message cannot
+    /// choose their queue. Source: `TopicMessageType.parseFromMessageProperty`, `SendMessageProcessor.sendMessage`.
+    fn priority_queue(&self, topic: &Topic) -> Option<i32> {
+        let other_kind = self.transaction || self.delayed || self.ordered;
+        let last = (topic.config().write_queue_nums - 1).max(0);
+        self.priority.filter(|_| !other_kind).map(|priority| priority.min(last))
     }
 }
 
@@ -112,6 +130,8 @@ impl Broker {
         self.check_body(message.body)?;
         let wishes = Wishes::read(message.properties);
         self.check_supported(&wishes, message)?;
+        let priority_queue = wishes.priority_queue(&topic);
+        let queue_id = priority_queue.unwrap_or(queue_id);
         let (topic, queue_id) = self.dead_letter_if_exhausted(topic, queue_id, message)?;
         let dead = topic.name().starts_with(name::DLQ_PREFIX);
         let unique_key = match wishes.unique_key {
@@ -119,6 +139,9 @@ impl Broker {
             None => self.next_unique_key(),
         };
         let mut text = self.stored_properties(message.properties, &wishes, &unique_key);
+        if wishes.priority.is_some() && priority_queue.is_none() {
+            properties::set(&mut text, properties::PRIORITY, None);
+        }
         let delay_level = if dead { 0 } else { wishes.delay_level };
         if dead {
             // Java leaves a negative level on what it redirects, so that no later stage delays it.
@@ -182,7 +205,7 @@ impl Broker {
         Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait })
     }
 
-    fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
+    pub(crate) fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
         // A topic that exists had its name checked when it was made.
         if let Some(topic) = self.topics.get(message.topic) {
             if name::is_closed_to_producers(message.topic) {
@@ -223,7 +246,7 @@ impl Broker {
         Ok((self.topics.get_or_create(&name::dlq_topic(group), 1)?, 0))
     }
 
-    fn check_body(&self, body: &[u8]) -> Result<(), Error> {
+    pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Error> {
         let max = self.config().message_bytes_max;
         if body.len() > max {
             return Err(Error::MessageIllegal(format!(
@@ -292,7 +315,7 @@ impl Broker {
     }
 }
 
-fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
+pub(crate) fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
     let config = topic.config();
     let queues = config.write_queue_nums.max(config.read_queue_nums);
     if wanted >= queues {

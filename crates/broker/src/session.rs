@@ -10,6 +10,8 @@ use protocol::body::{
 };
 use protocol::peer::Language;
 
+use crate::client_index::ClientIndex;
+
 /// A connection of a client, unique in this process. What is behind it is the front end's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -77,6 +79,7 @@ struct Inner {
     producers: HashMap<String, BTreeMap<ConnectionId, Member>>,
     /// Groups of either kind that a connection has been in, so that its end need not look at all groups.
     joined: HashMap<ConnectionId, BTreeSet<String>>,
+    clients: ClientIndex,
 }
 
 /// All sessions.
@@ -104,6 +107,7 @@ impl Sessions {
         let producers = beat.data.producer_data_set.iter().map(|producer| &producer.group_name);
         let groups = admitted.iter().map(|consumer| &consumer.group_name).chain(producers);
         inner.joined.entry(beat.connection).or_default().extend(groups.cloned());
+        inner.clients.insert(beat.connection, &beat.data.client_id);
         for producer in beat.data.producer_data_set.iter().filter(|producer| !producer.group_name.is_empty()) {
             inner.producers.entry(producer.group_name.clone()).or_default().insert(beat.connection, member.clone());
         }
@@ -135,10 +139,16 @@ impl Sessions {
     /// A connection has ended.
     pub fn disconnected(&self, connection: ConnectionId) -> Vec<Members> {
         let mut inner = self.0.lock();
+        inner.clients.remove(connection);
         let joined = inner.joined.remove(&connection).unwrap_or_default();
         let gone = |id, _: &Member| id == connection;
         inner.remove_producers(joined.iter().map(String::as_str), gone);
         inner.remove_consumers(joined.iter().map(String::as_str), gone)
+    }
+
+    /// Connections that sent heartbeats of this client and are open, the newest first.
+    pub fn connections_of(&self, client_id: &str) -> Vec<ConnectionId> {
+        self.0.lock().clients.find(client_id)
     }
 
     /// Forgets clients that were silent since `before_ms`.

@@ -33,6 +33,8 @@ pub const OFFSET_MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 /// Topic of message traces.
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+/// End of the name of a cluster's topic of replies.
+pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// Group under which admin tools read.
 pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 
@@ -47,6 +49,11 @@ pub fn retry_topic(group: &str) -> String {
 /// Dead-letter topic of a group.
 pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
+}
+
+/// Topic of the replies in a cluster.
+pub fn reply_topic(cluster: &str) -> String {
+    format!("{cluster}{REPLY_SUFFIX}")
 }
 
 /// Why a name is refused; the text names the rule, as Java's does.

@@ -54,6 +54,10 @@ pub const CORRELATION_ID: &str = "CORRELATION_ID";
 pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
 /// What kind of message this is, `reply` on replies.
 pub const MESSAGE_TYPE: &str = "MSG_TYPE";
+/// When the broker handed a reply on, in milliseconds since 1970.
+pub const PUSH_REPLY_TIME: &str = "PUSH_REPLY_TIME";
+/// Priority from 0, a larger number being more urgent.
+pub const PRIORITY: &str = "_SYS_MSG_PRIORITY_";
 
 const NAME_END: char = '\u{1}';
 const PAIR_END: char = '\u{2}';

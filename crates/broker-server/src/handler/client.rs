@@ -1,6 +1,6 @@
 //! The life of clients: heartbeat, leaving, members, locks, and how admin tools see them.
 
-use broker::Heartbeat;
+use broker::{FilterText, Heartbeat};
 use protocol::body::{
     CheckClientRequest, ConsumerIdList, HeartbeatData, LockBatchReply, LockBatchRequest, ProducerConnection,
     ProducerTable,
@@ -83,15 +83,11 @@ pub(crate) fn check_config(call: &Call) -> Outcome {
         return Ok(Response::ok());
     }
     let request: CheckClientRequest = json::parse(&call.frame.body)?;
-    let kind = request.subscription_data.and_then(|subscription| subscription.expression_type);
-    match kind.as_deref() {
-        None | Some("" | "TAG") => Ok(Response::ok()),
-        Some(kind) => {
-            let remark =
-                format!("The broker does not support consumer to filter message by {kind} yet; filter by tags");
-            Err(Refusal::new(code::SYSTEM_ERROR, remark))
-        }
+    if let Some(subscription) = request.subscription_data {
+        let kind = subscription.expression_type.as_deref();
+        call.broker().check_filter(FilterText { kind, expression: &subscription.sub_string })?;
     }
+    Ok(Response::ok())
 }
 
 pub(crate) fn consumer_connections(call: &Call) -> Outcome {

@@ -16,7 +16,7 @@ use crate::code::{Outcome, Refusal};
 use crate::table::Call;
 
 /// How long a client may take. Source: `Broker2Client.callClient`.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn running_info(call: Call) -> Outcome {
     let header: GetConsumerRunningInfoHeader<'_> = call.frame.header()?;

@@ -7,9 +7,9 @@ use protocol::header::{FieldWriter, Header};
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
 use protocol::request::{
-    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
+    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header, SendReply,
 };
-use protocol::{Frame, id};
+use protocol::{Frame, HeaderError, id};
 use remoting::{Answer, Peer, Response};
 use tokio::time::Instant;
 
@@ -26,13 +26,33 @@ pub(crate) fn send(context: &Context, peer: &Peer, frame: &Frame) -> Answer<Park
 }
 
 fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend, Refusal> {
-    let header: SendMessageHeader<'_> = if frame.code == SendMessage::CODE {
-        frame.header()?
-    } else {
-        frame.header::<SendMessageV2Header<'_>>()?.into()
-    };
-    let store_host = context.store_host(peer);
-    let message = NewMessage {
+    let message = message_of(context, peer, frame, &header_of(frame)?);
+    let store_host = message.store_host;
+    let receipt = context.broker.send(&message)?;
+    Ok(ParkedSend {
+        end: receipt.appended.end,
+        deadline: Instant::now() + context.flush_timeout(),
+        receipt,
+        store_host,
+    })
+}
+
+/// The header of a send or a reply, under whichever names its fields come.
+pub(super) fn header_of(frame: &Frame) -> Result<SendMessageHeader<'_>, HeaderError> {
+    match frame.code {
+        SendMessage::CODE | SendReply::CODE => frame.header(),
+        _ => frame.header::<SendMessageV2Header<'_>>().map(Into::into),
+    }
+}
+
+/// The message in a send or a reply.
+pub(super) fn message_of<'a>(
+    context: &Context,
+    peer: &Peer,
+    frame: &'a Frame,
+    header: &SendMessageHeader<'a>,
+) -> NewMessage<'a> {
+    NewMessage {
         topic: header.topic,
         template: header.default_topic.unwrap_or(AUTO_CREATE_TOPIC),
         template_queues: header.default_topic_queue_nums.unwrap_or(4),
@@ -41,21 +61,14 @@ fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend,
         sys_flag: header.sys_flag.unwrap_or(0),
         born_timestamp: header.born_timestamp.unwrap_or_else(|| context.broker.now_ms()),
         born_host: canonical(peer.remote()),
-        store_host,
+        store_host: context.store_host(peer),
         reconsume_times: header.reconsume_times.unwrap_or(0),
         max_reconsume_times: header.max_reconsume_times.filter(|_| frame.version >= VERSION_MAX_RECONSUME_TIMES),
         unit: header.unit_mode,
         properties: header.properties.unwrap_or_default(),
         batch: header.batch,
         body: &frame.body,
-    };
-    let receipt = context.broker.send(&message)?;
-    Ok(ParkedSend {
-        end: receipt.appended.end,
-        deadline: Instant::now() + context.flush_timeout(),
-        receipt,
-        store_host,
-    })
+    }
 }
 
 /// Writes the header of a receipt.

@@ -14,6 +14,42 @@ requests! {
     307 GET_CONSUMER_RUNNING_INFO GetConsumerRunningInfo(GetConsumerRunningInfoHeader<'a>) -> NoFields;
     /// Consume this message now. Relayed from an admin tool.
     309 CONSUME_MESSAGE_DIRECTLY ConsumeMessageDirectly(ConsumeMessageDirectlyHeader<'a>) -> NoFields;
+    /// The reply to a request message of this client.
+    326 PUSH_REPLY_MESSAGE_TO_CLIENT PushReply(PushReplyHeader<'a>) -> NoFields;
+}
+
+header! {
+    /// `ReplyMessageRequestHeader`.
+    pub struct PushReplyHeader<'a> {
+        /// Producer group of who replies.
+        pub producer_group: &'a str = "producerGroup",
+        /// Topic of the reply.
+        pub topic: &'a str = "topic",
+        /// As the sender filled it.
+        pub default_topic: &'a str = "defaultTopic",
+        /// As the sender filled it.
+        pub default_topic_queue_nums: i32 = "defaultTopicQueueNums",
+        /// As the sender filled it.
+        pub queue_id: i32 = "queueId",
+        /// See [`crate::sysflag`].
+        pub sys_flag: i32 = "sysFlag",
+        /// Clock of who replies, milliseconds since 1970.
+        pub born_timestamp: i64 = "bornTimestamp",
+        /// User's flag.
+        pub flag: i32 = "flag",
+        /// See [`crate::properties`].
+        pub properties: Option<&'a str> = "properties",
+        /// Times the message was consumed before.
+        pub reconsume_times: Option<i32> = "reconsumeTimes",
+        /// Whether the topic belongs to a unit.
+        pub unit_mode: bool = "unitMode",
+        /// Address of who replies, `ip:port`.
+        pub born_host: &'a str = "bornHost",
+        /// Address of the broker, `ip:port`.
+        pub store_host: &'a str = "storeHost",
+        /// Clock of the broker.
+        pub store_timestamp: i64 = "storeTimestamp",
+    }
 }
 
 header! {

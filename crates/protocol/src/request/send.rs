@@ -10,6 +10,10 @@ requests! {
     310 SEND_MESSAGE_V2 SendMessageV2(SendMessageV2Header<'a>) -> SendMessageReply<'a>;
     /// The same; the code says batch but only the field counts.
     320 SEND_BATCH_MESSAGE SendBatchMessage(SendMessageV2Header<'a>) -> SendMessageReply<'a>;
+    /// Answers a request message: handed to the client that asked, and stored; long field names.
+    324 SEND_REPLY_MESSAGE SendReply(SendMessageHeader<'a>) -> SendMessageReply<'a>;
+    /// The same with one-letter field names.
+    325 SEND_REPLY_MESSAGE_V2 SendReplyV2(SendMessageV2Header<'a>) -> SendMessageReply<'a>;
     /// A consumer gives a message back for a later try.
     36 CONSUMER_SEND_MSG_BACK ConsumerSendBack(ConsumerSendBackHeader<'a>) -> NoFields;
 }
