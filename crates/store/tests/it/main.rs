@@ -6,4 +6,5 @@ mod disk;
 mod help;
 mod keys;
 mod queues;
+mod replay;
 mod retention;
