@@ -7,7 +7,7 @@ use protocol::request::{self as r, Request};
 use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
-use crate::handler::{client, config, group, message, offset, pull, relay, reset, send, stats, topic};
+use crate::handler::{client, config, group, message, offset, pull, relay, reset, send, stats, topic, transaction};
 use crate::service::{Context, ParkedSend};
 
 /// A request with everything a handler may want to know about it.
@@ -46,6 +46,8 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::SendMessageV2::CODE | r::SendBatchMessage::CODE | r::SendMessage::CODE => send::send(&call),
         r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
+        r::RecallMessage::CODE => later(send::recall, call),
+        r::EndTransaction::CODE => transaction::end(call),
 
         r::HeartBeat::CODE => client::heartbeat(call),
         r::UnregisterClient::CODE => now(client::unregister, &call),

@@ -10,8 +10,13 @@ mod error;
 mod pull;
 mod query;
 mod retry;
-mod schedule;
 mod send;
+
+mod deliver;
+mod due;
+mod schedule;
+mod timer;
+mod transaction;
 
 mod group;
 mod lock;
@@ -38,4 +43,6 @@ pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
 pub use stats::{Rates, Stats};
 pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
+pub use timer::Recalled;
 pub use topic::{Topic, Topics};
+pub use transaction::{EndTransaction, TransactionCheck};
