@@ -62,6 +62,7 @@ fn code_of(error: &broker::Error) -> Code {
         Error::Name(_) | Error::Parameter(_) => code::INVALID_PARAMETER,
         Error::ClosedTopic(_) | Error::Forbidden { .. } => code::NO_PERMISSION,
         Error::MessageIllegal(_) => code::MESSAGE_ILLEGAL,
+        Error::Illegal(_) => code::ILLEGAL_OPERATION,
         Error::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,
         Error::NoSubscription { .. } => code::SUBSCRIPTION_NOT_EXIST,
         Error::OldSubscription { .. } => code::SUBSCRIPTION_NOT_LATEST,

@@ -12,3 +12,4 @@ pub(crate) mod reset;
 pub(crate) mod send;
 pub(crate) mod stats;
 pub(crate) mod topic;
+pub(crate) mod transaction;

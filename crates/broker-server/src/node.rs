@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
+use crate::handler::transaction;
 use crate::registrar::{Registered, Registrar, Registration, Registry};
 use crate::service::{Context, Port};
 use crate::settings::Settings;
@@ -122,6 +123,8 @@ impl Node {
         }
         let (stopped, housekeeping) = (stop.clone(), forget_silent_clients(context.clone()));
         tasks.spawn(async move { stopped.run_until_cancelled(housekeeping).await.unwrap_or_default() });
+        let (stopped, asking) = (stop.clone(), transaction::ask_producers(context.clone()));
+        tasks.spawn(async move { stopped.run_until_cancelled(asking).await.unwrap_or_default() });
         context.registered.clone().wait().await;
         Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks })
     }

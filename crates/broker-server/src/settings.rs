@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker::Config;
-use settings::{Between, Bytes, HostPort, Hours, Millis, choices, settings};
+use settings::{Between, Bytes, HostPort, Hours, Millis, Seconds, choices, settings};
 
 choices! {
     /// When a message counts as stored.
@@ -62,6 +62,21 @@ settings! {
         pub message_bytes_max: usize as Bytes<1, 15728640> = "maxMessageSize", 4 << 20, Live;
         /// The delay levels, in s, m, h or d.
         pub delay_levels: DelayLevels = "messageDelayLevel", DelayLevels::default(), Restart;
+        /// Whether messages may name a time of their own to be delivered at.
+        pub timer_enabled: bool = "timerWheelEnable", true, Live;
+        /// How far ahead that time may be: three years, where RocketMQ has three days. Retention does not bound it, as
+        /// waiting messages are stored again before their part of the log is deleted.
+        pub timer_delay_max: Duration as Seconds<1, 315360000> = "timerMaxDelaySec", Duration::from_secs(3 * 365 * 86400), Live;
+        /// Whether a producer may recall a message that waits for its time. RocketMQ's default is false.
+        pub recall_enabled: bool = "recallMessageEnable", true, Live;
+        /// Refuse transactional messages.
+        pub reject_transactions: bool = "rejectTransactionMessage", false, Live;
+        /// Age at which the producer of a half message is asked for the first time, unless the message says otherwise.
+        pub transaction_timeout: Duration as Millis<1, 86400000> = "transactionTimeOut", Duration::from_secs(6), Live;
+        /// Time between two such questions.
+        pub transaction_check_interval: Duration as Millis<100, 86400000> = "transactionCheckInterval", Duration::from_secs(30), Live;
+        /// Questions after which a half message is set aside in TRANS_CHECK_MAX_TIME_TOPIC.
+        pub transaction_checks_max: u32 as Between<0, 1000000> = "transactionCheckMax", 15, Live;
         /// Region named in every message.
         pub region: String = "regionId", "DefaultRegion".into(), Restart;
         /// Whether clients may trace.
@@ -194,6 +209,13 @@ impl Settings {
             sql_filter: self.sql_filter,
             store_replies: self.store_replies,
             trace_topic: self.trace_topic,
+            timer_enabled: self.timer_enabled,
+            timer_delay_max: self.timer_delay_max,
+            recall_enabled: self.recall_enabled,
+            reject_transactions: self.reject_transactions,
+            transaction_timeout: self.transaction_timeout,
+            transaction_check_interval: self.transaction_check_interval,
+            transaction_checks_max: self.transaction_checks_max,
             long_polling: self.long_polling,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

@@ -7,7 +7,9 @@ use protocol::request::{self as r, Request};
 use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
-use crate::handler::{client, config, group, message, offset, pull, relay, reply, reset, send, stats, topic};
+use crate::handler::{
+    client, config, group, message, offset, pull, relay, reply, reset, send, stats, topic, transaction,
+};
 use crate::service::{Context, ParkedSend};
 
 /// A request with everything a handler may want to know about it.
@@ -49,6 +51,8 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
         r::SendReply::CODE | r::SendReplyV2::CODE => later(reply::reply, call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
+        r::RecallMessage::CODE => later(send::recall, call),
+        r::EndTransaction::CODE => transaction::end(call),
 
         r::HeartBeat::CODE => client::heartbeat(call),
         r::UnregisterClient::CODE => now(client::unregister, &call),

@@ -1,6 +1,7 @@
 //! The broker as a whole: opening, background work, stopping, and the verbs that concern several parts.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +9,22 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use protocol::body::{GroupConfig, TopicConfig};
 use protocol::id::UniqueIds;
+use protocol::record::RecordView;
 use protocol::{name, perm, properties};
 use store::{Clock, Recovery, Store, SystemClock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::due::{Due, Kind, Loaded, Snapshot};
 use crate::filter::Filters;
 use crate::offset::Offsets;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
 use crate::state::{Change, Journal};
+use crate::transaction::Transactions;
 use crate::{Config, Error, Forbidden, Groups, Heartbeat, Members, QueueLocks, Sessions, Stats, Topics};
+use crate::{timer, transaction};
 
 /// One broker. See the crate's page for what it does and what it leaves to others.
 pub struct Broker {
@@ -32,6 +37,9 @@ pub struct Broker {
     pub(crate) locks: QueueLocks,
     pub(crate) cursors: Cursors,
     pub(crate) filters: Filters,
+    pub(crate) due: Due,
+    pub(crate) unrecorded: timer::Unrecorded,
+    pub(crate) transactions: Transactions,
     pub(crate) stats: Stats,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stopping: CancellationToken,
@@ -41,10 +49,10 @@ pub struct Broker {
     /// `accessMessageInMemoryMaxRatio`, 40 % of the machine.
     pub(crate) memory_range: u64,
     unique_ids: UniqueIds,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     /// Held while the tables are copied to files, so that two copies do not mix.
-    snapshot: Mutex<()>,
+    snapshot: Mutex<Snapshot>,
 }
 
 impl Broker {
@@ -59,13 +67,22 @@ impl Broker {
     /// The same with a clock that tests move.
     pub fn open_with_clock(
         config: Config,
-        options: store::Options,
+        mut options: store::Options,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Broker>, Recovery), Error> {
-        let tables = Tables::load(&config.config_dir).map_err(|error| Error::Settings(error.to_string()))?;
+        let unreadable = |error: std::io::Error| Error::Settings(error.to_string());
+        let tables = Tables::load(&config.config_dir).map_err(unreadable)?;
+        let due = Due::default();
+        let loaded = due.load(&config.config_dir).map_err(unreadable)?;
+        options.replay_topics = [name::TIMER_TOPIC, name::HALF_TOPIC, name::OP_HALF_TOPIC].map(String::from).to_vec();
+        options.replay_all = loaded == Loaded::Nothing;
         let mut changes = Vec::new();
-        let mut replay = |body: &[u8]| changes.push(body.to_vec());
-        let (store, recovery) = Store::open_with(Arc::new(store::io::Disk), clock.clone(), options, &mut replay)?;
+        let mut replay = |record: &RecordView<'_>| changes.extend(replay_due(&due, loaded, &config, record));
+        let io = Arc::new(store::io::Disk);
+        let (store, recovery) = Store::open_replaying(io, clock.clone(), options, &mut replay)?;
+        if loaded == Loaded::Nothing {
+            forget_what_java_did(&due, &tables, &config.config_dir);
+        }
         let journal = Arc::new(Journal::new(store.clone(), clock.clone()));
         let mut own_properties = String::new();
         properties::push(&mut own_properties, properties::MSG_REGION, &config.region);
@@ -79,20 +96,23 @@ impl Broker {
             locks: QueueLocks::default(),
             cursors: Cursors::default(),
             filters: Filters::default(),
+            due,
+            unrecorded: timer::Unrecorded::default(),
+            transactions: Transactions::default(),
             stats: Stats::default(),
             journal,
             stopping: CancellationToken::new(),
             own_properties,
             memory_range: memory_bytes() / 100 * 40,
             unique_ids: UniqueIds::new(IpAddr::V4(Ipv4Addr::LOCALHOST), std::process::id(), rand::random()),
+            snapshot: Mutex::new(Snapshot::loaded(loaded, clock.now_ms())),
             clock,
             tasks: TaskTracker::new(),
-            snapshot: Mutex::new(()),
             config: ArcSwap::from_pointee(config),
             store,
         };
         broker.load(tables);
-        changes.iter().for_each(|change| broker.replay(change));
+        changes.into_iter().for_each(|change| broker.replay(change));
         broker.create_system_topics()?;
         broker.stats.sample(broker.now_ms());
         Ok((Arc::new(broker), recovery))
@@ -103,6 +123,8 @@ impl Broker {
         for level in 1..=self.config().delay_levels.len() as i32 {
             self.tasks.spawn(self.clone().run_delay_level(level));
         }
+        self.tasks.spawn(self.clone().run_timers());
+        self.tasks.spawn(self.clone().run_retention());
         self.tasks.spawn(self.clone().every(self.config().offset_interval, |broker| {
             if let Err(error) = broker.offsets.save() {
                 warn!(%error, "consumer offsets not saved, trying again");
@@ -118,7 +140,7 @@ impl Broker {
                 // The first at once: a broker that crashes again and again soon after its start must not have more
                 // and more of the log to replay.
                 let broker = snapshots.clone();
-                let _ = tokio::task::spawn_blocking(move || broker.save_snapshot()).await;
+                let _ = tokio::task::spawn_blocking(move || broker.save_snapshot(false)).await;
                 tokio::time::sleep(snapshots.config().snapshot_interval).await;
             }
         }));
@@ -145,7 +167,7 @@ impl Broker {
             if let Err(error) = broker.offsets.save() {
                 error!(%error, "consumer offsets not saved");
             }
-            broker.save_snapshot();
+            broker.save_snapshot(true);
             if let Err(error) = broker.store.close() {
                 error!(%error, "store not closed cleanly, the next start will check its end");
             }
@@ -154,8 +176,8 @@ impl Broker {
     }
 
     /// Copies the tables to files and tells the store that the log before is no longer needed for them.
-    fn save_snapshot(&self) {
-        let _one_at_a_time = self.snapshot.lock();
+    fn save_snapshot(&self, last: bool) {
+        let mut due = self.snapshot.lock();
         // Changes are made in memory before or together with their record: whatever the log holds up to here is in
         // the tables that are read below.
         let (_, state_at) = self.store.log_range();
@@ -165,8 +187,13 @@ impl Broker {
             offsets: self.offsets.to_table(),
             delays: self.cursors.to_table(),
         };
-        let saved = tables.save(&self.config().config_dir).map_err(|error| error.to_string());
-        let saved = saved.and_then(|()| self.store.checkpoint(Some(state_at)).map_err(|error| error.to_string()));
+        let dir = self.config().config_dir.clone();
+        let saved = tables.save(&dir).map_err(|error| error.to_string());
+        let saved = saved.and_then(|()| {
+            let due_at =
+                due.save(&self.due, &dir, &self.store, last, self.now_ms()).map_err(|error| error.to_string())?;
+            self.store.checkpoint(Some(state_at.min(due_at))).map_err(|error| error.to_string())
+        });
         if let Err(error) = saved {
             warn!(error, "settings not copied to files; the log has them, trying again");
         }
@@ -179,18 +206,45 @@ impl Broker {
         self.cursors.load(tables.delays);
     }
 
-    fn replay(&self, change: &[u8]) {
-        match serde_json::from_slice(change) {
-            Ok(Change::Topic(config)) => self.topics.replay(config),
-            Ok(Change::TopicDeleted(topic)) => self.topics.replay_deleted(&topic),
-            Ok(Change::Group(config)) => self.groups.replay(config),
-            Ok(Change::GroupDeleted(group)) => self.groups.replay_deleted(&group),
-            Ok(Change::Offsets(offsets)) => offsets.into_iter().for_each(|offset| self.offsets.replay(offset)),
-            Ok(Change::GroupOffsetsDeleted(group)) => self.offsets.replay_group_deleted(&group),
-            Ok(Change::TopicOffsetsDeleted(topic)) => self.offsets.replay_topic_deleted(&topic),
-            Ok(Change::DelayOffset(level, offset)) => self.cursors.set(level, offset),
-            Err(error) => warn!(%error, "a change of settings in the log is not readable and was left out"),
+    fn replay(&self, change: Change) {
+        match change {
+            Change::Topic(config) => self.topics.replay(config),
+            Change::TopicDeleted(topic) => self.topics.replay_deleted(&topic),
+            Change::Group(config) => self.groups.replay(config),
+            Change::GroupDeleted(group) => self.groups.replay_deleted(&group),
+            Change::Offsets(offsets) => offsets.into_iter().for_each(|offset| self.offsets.replay(offset)),
+            Change::GroupOffsetsDeleted(group) => self.offsets.replay_group_deleted(&group),
+            Change::TopicOffsetsDeleted(topic) => self.offsets.replay_topic_deleted(&topic),
+            Change::DelayOffset(level, offset) => self.cursors.set(level, offset),
+            Change::Due(_) => unreachable!("changes of the due table are applied as they are read"),
         }
+    }
+
+    /// Lets retention delete what it wants to, once what still matters of it is somewhere else.
+    async fn run_retention(self: Arc<Self>) {
+        let stopping = self.stopping.clone();
+        let rounds = async {
+            loop {
+                tokio::time::sleep(RETENTION_PERIOD).await;
+                if let Err(error) = self.make_way().await {
+                    warn!(%error, "old segments are kept, timers or half messages in them could not be moved");
+                }
+            }
+        };
+        stopping.run_until_cancelled(rounds).await;
+    }
+
+    async fn make_way(self: &Arc<Self>) -> Result<(), Error> {
+        while let Some(before) = self.store.held_back() {
+            self.roll_timers(before).await?;
+            self.set_old_halves_aside(before).await?;
+            self.store.flushed().wait(self.store.appended()).await?;
+            self.store.release(before);
+            let store = self.store.clone();
+            let swept = tokio::task::spawn_blocking(move || store.sweep()).await;
+            swept.map_err(|_| Error::Stopping)??;
+        }
+        Ok(())
     }
 
     /// Topics and groups that every broker has. Source: `TopicConfigManager.init`.
@@ -208,6 +262,9 @@ impl Broker {
             (name::OFFSET_MOVED_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
             (name::SCHEDULE_TOPIC.to_owned(), self.config().delay_levels.len() as i32, perm::READ | perm::WRITE),
             (name::reply_topic(cluster), 1, perm::READ | perm::WRITE),
+            (name::HALF_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
+            (name::OP_HALF_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
+            (name::TIMER_TOPIC.to_owned(), 1, perm::READ | perm::WRITE),
         ];
         let trace = (name::TRACE_TOPIC.to_owned(), 1, perm::READ | perm::WRITE);
         for (topic, queues, perm) in topics.into_iter().chain(config.trace_topic.then_some(trace)) {
@@ -291,16 +348,15 @@ impl Broker {
         let started = Config::clone(&self.config());
         self.groups.set_auto_create(wanted.auto_create_group);
         self.config.store(Arc::new(Config {
-            permission: wanted.permission,
-            auto_create_topic: wanted.auto_create_topic,
-            auto_create_group: wanted.auto_create_group,
-            message_bytes_max: wanted.message_bytes_max,
-            long_polling: wanted.long_polling,
-            sql_filter: wanted.sql_filter,
-            store_replies: wanted.store_replies,
-            server_side_reset: wanted.server_side_reset,
-            session_timeout: wanted.session_timeout,
-            ..started
+            broker_name: started.broker_name,
+            cluster_name: started.cluster_name,
+            region: started.region,
+            trace_on: started.trace_on,
+            trace_topic: started.trace_topic,
+            config_dir: started.config_dir,
+            default_topic_queues: started.default_topic_queues,
+            delay_levels: started.delay_levels,
+            ..wanted
         }));
     }
 
@@ -362,6 +418,43 @@ impl Broker {
             Forbidden::Broker,
             format!("the broker[{broker_name}] forbids {what}, brokerPermission is {shown}"),
         )
+    }
+}
+
+/// Time between two looks at what retention wants; its own looks are 10 seconds apart.
+const RETENTION_PERIOD: Duration = Duration::from_secs(5);
+
+/// Applies a record of the log to the due table, unless its snapshot has it already; what is left is another change.
+fn replay_due(due: &Due, loaded: Loaded, config: &Config, record: &RecordView<'_>) -> Option<Change> {
+    let known = matches!(loaded, Loaded::UpTo(at) if record.log_offset() < at.0);
+    match record.topic() {
+        store::STATE_TOPIC => match serde_json::from_slice(record.body()) {
+            Ok(Change::Due(_)) if known => {}
+            Ok(Change::Due(change)) => due.replay(change),
+            Ok(change) => return Some(change),
+            Err(error) => warn!(%error, "a change of settings in the log is not readable and was left out"),
+        },
+        _ if known => {}
+        name::TIMER_TOPIC => timer::replay(due, record),
+        name::HALF_TOPIC => transaction::replay_half(due, record, config.transaction_timeout.as_millis() as i64),
+        name::OP_HALF_TOPIC => transaction::replay_op(due, record),
+        _ => {}
+    }
+    None
+}
+
+/// After the first start in the directory of a Java broker: leaves out timers that it has delivered and half messages
+/// that it has dealt with, as its own files say. Source: `TimerCheckpoint`, `TransactionalMessageServiceImpl.check`.
+fn forget_what_java_did(due: &Due, tables: &Tables, config_dir: &Path) {
+    if let Ok(checkpoint) = std::fs::read(config_dir.join("timercheck"))
+        && let Some(read_ms) = checkpoint.first_chunk().map(|bytes| i64::from_be_bytes(*bytes))
+    {
+        due.retain(Kind::Timed, |key| key.due_ms >= read_ms);
+    }
+    let standing = format!("{}@{}", name::HALF_TOPIC, name::TRANSACTION_GROUP);
+    let queues = tables.offsets.offset_table.get(&standing);
+    if let Some(seen) = queues.and_then(|queues| queues.get(&0)) {
+        due.retain(Kind::Check, |key| i64::try_from(key.place).is_ok_and(|place| place >= *seen));
     }
 }
 

@@ -34,6 +34,20 @@ pub struct Config {
     pub store_replies: bool,
     /// Whether the topic of message traces is there from the start.
     pub trace_topic: bool,
+    /// Whether messages may name a time of their own.
+    pub timer_enabled: bool,
+    /// How far ahead that time may be.
+    pub timer_delay_max: Duration,
+    /// Whether a message that waits for its time may be recalled.
+    pub recall_enabled: bool,
+    /// Refuse transactional messages.
+    pub reject_transactions: bool,
+    /// Age of a half message at its first check, unless it says otherwise.
+    pub transaction_timeout: Duration,
+    /// Time between two checks of a half message.
+    pub transaction_check_interval: Duration,
+    /// Checks after which a half message is set aside.
+    pub transaction_checks_max: u32,
     /// Whether pulls may wait for messages.
     pub long_polling: bool,
     /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
@@ -64,6 +78,13 @@ impl Config {
             sql_filter: true,
             store_replies: true,
             trace_topic: false,
+            timer_enabled: true,
+            timer_delay_max: Duration::from_secs(3 * 365 * 86_400),
+            recall_enabled: true,
+            reject_transactions: false,
+            transaction_timeout: Duration::from_secs(6),
+            transaction_check_interval: Duration::from_secs(30),
+            transaction_checks_max: 15,
             long_polling: true,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),

@@ -34,6 +34,9 @@ pub enum Error {
     /// Send something else: the message breaks a rule.
     #[error("{0}")]
     MessageIllegal(String),
+    /// Not in the state that things are in: too late, or meant for somebody else.
+    #[error("{0}")]
+    Illegal(String),
     /// This server does not do that (yet).
     #[error("{0}")]
     Unsupported(String),

@@ -12,8 +12,13 @@ mod pull;
 mod query;
 mod reply;
 mod retry;
-mod schedule;
 mod send;
+
+mod deliver;
+mod due;
+mod schedule;
+mod timer;
+mod transaction;
 
 mod client_index;
 mod group;
@@ -43,4 +48,6 @@ pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
 pub use stats::{Rates, Stats};
 pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
+pub use timer::Recalled;
 pub use topic::{Topic, Topics};
+pub use transaction::{EndTransaction, TransactionCheck};

@@ -52,3 +52,17 @@ pub(crate) const FILTERS_KEPT: usize = 256;
 pub(crate) const FILTERS_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(FILTER_STEP_BYTES <= FILTER_BYTES_MAX && SQL_BYTES_MAX <= FILTERS_BYTES_MAX);
+/// Timers delivered between two records that say so: what a crash may deliver twice.
+pub(crate) const TIMER_BATCH: usize = 1024;
+
+/// Bytes of timers read at once; the first always fits.
+pub(crate) const TIMER_BATCH_BYTES: u64 = 4 << 20;
+
+/// Half messages looked at in one go.
+pub(crate) const CHECK_BATCH: usize = 256;
+
+/// Log that a start may have to read for the due table, before its file is written again: a fraction of a second.
+pub(crate) const DUE_REPLAY_BYTES: u64 = 256 << 20;
+
+/// Age of changes that the file of the due table does not have, after which it is written again.
+pub(crate) const DUE_SNAPSHOT_AGE_MS: i64 = 300_000;

@@ -2,6 +2,9 @@
 //!
 //! So the head of a level is always due first: one cursor and one sleep a level, no polling. A cursor is saved in the
 //! log right behind the messages it stands for; a crash between the two delivers at most one batch again.
+//!
+//! They are not in the [due table](crate::due): their queues are in the order of their times already, so that all that
+//! waits costs one number a level instead of an entry a message, and every retry of every group is delayed this way.
 //! Source: `ScheduleMessageService`.
 
 use std::collections::BTreeMap;
@@ -10,14 +13,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use protocol::body::DelayOffsetTable;
+use protocol::name;
 use protocol::record::RecordView;
-use protocol::{name, properties, sysflag};
 use store::{Entry, Queue, QueueOffset};
 use tracing::warn;
 
 use crate::limits::SCHEDULE_BATCH;
 use crate::state::Change;
-use crate::{Broker, Error, NewMessage};
+use crate::{Broker, Error};
 
 /// Next queue offset by level.
 #[derive(Default)]
@@ -102,44 +105,7 @@ impl Broker {
     async fn deliver(&self, entry: &Entry) -> Result<(), Error> {
         let Some(stored) = self.store.record_at(entry.log_offset).await? else { return Ok(()) };
         let Ok(record) = RecordView::parse(&stored) else { return Ok(()) };
-        let (Some(topic), Some(queue_id)) = (
-            properties::get(record.properties(), properties::REAL_TOPIC),
-            properties::get(record.properties(), properties::REAL_QUEUE).and_then(|id| id.parse().ok()),
-        ) else {
-            warn!(offset = entry.log_offset.0, "delayed message without a target dropped");
-            return Ok(());
-        };
-        let Some(target) = self.topics.get(topic) else {
-            warn!(topic, offset = entry.log_offset.0, "delayed message dropped, its topic was deleted");
-            return Ok(());
-        };
-        // Fewer queues than when it was sent: any queue is better than none.
-        let queue_id = if target.queue(&self.store, queue_id).is_some() { queue_id } else { 0 };
-        let message = NewMessage {
-            topic,
-            template: "",
-            template_queues: 0,
-            queue_id,
-            flag: record.flag(),
-            sys_flag: record.sys_flag() & !sysflag::TRANSACTION_MASK,
-            born_timestamp: record.born_timestamp(),
-            born_host: record.born_host(),
-            store_host: record.store_host(),
-            reconsume_times: record.reconsume_times(),
-            max_reconsume_times: None,
-            unit: false,
-            properties: "",
-            batch: false,
-            body: record.body(),
-        };
         // Consumers see the properties as Java leaves them: with the level and the target still in.
-        let text = record.properties().to_owned();
-        match self.append(&target, queue_id, 0, &message, text) {
-            Err(Error::Parameter(reason)) => {
-                warn!(topic, reason, "delayed message dropped");
-                Ok(())
-            }
-            result => result.map(drop),
-        }
+        self.deliver_stored(&record, record.properties().to_owned()).map(drop)
     }
 }

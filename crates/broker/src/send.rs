@@ -9,6 +9,7 @@ use protocol::record::NewRecord;
 use protocol::{batch, name, properties, sysflag};
 use store::{Appended, Queue};
 
+use crate::timer::{TimerWish, WISHES};
 use crate::topic::Topic;
 use crate::{Broker, Error};
 
@@ -58,6 +59,8 @@ pub struct Receipt {
     pub unique_key: Option<String>,
     /// Whether the producer wants to hear only when the message is as safe as configured.
     pub wait: bool,
+    /// What recalls the message, if it waits for a time of its own.
+    pub recall_handle: Option<String>,
 }
 
 /// What the properties of a message ask for, found in one pass.
@@ -67,7 +70,11 @@ struct Wishes<'a> {
     delay_level: i32,
     no_wait: bool,
     transaction: bool,
-    timer: bool,
+    timer: Option<TimerWish<'a>>,
+    /// The time was worked out before: a timer message that comes back for a retry.
+    timed_before: bool,
+    /// Cancels another timer message.
+    cancels: bool,
     /// A delay of any kind.
     delayed: bool,
     ordered: bool,
@@ -89,9 +96,11 @@ impl<'a> Wishes<'a> {
                 properties::WAIT => wishes.no_wait = value.eq_ignore_ascii_case("false"),
                 properties::TRANSACTION_PREPARED => wishes.transaction = value.eq_ignore_ascii_case("true"),
                 properties::TIMER_DELAY_SEC | properties::TIMER_DELAY_MS | properties::TIMER_DELIVER_MS => {
-                    wishes.timer = true;
+                    wishes.timer = TimerWish::read(key, value).map(|wish| wish.or(wishes.timer));
                     wishes.delayed = true;
                 }
+                properties::TIMER_OUT_MS => wishes.timed_before = true,
+                properties::TIMER_DELETE_UNIQUE_KEY => wishes.cancels = true,
                 properties::SHARDING_KEY => wishes.ordered = true,
                 properties::PRIORITY => wishes.priority = value.parse().ok().filter(|priority| *priority >= 0),
                 properties::MSG_REGION | properties::TRACE_ON | properties::CLUSTER | properties::POP_CK => {
@@ -129,7 +138,6 @@ impl Broker {
         }
         self.check_body(message.body)?;
         let wishes = Wishes::read(message.properties);
-        self.check_supported(&wishes, message)?;
         let priority_queue = wishes.priority_queue(&topic);
         let queue_id = priority_queue.unwrap_or(queue_id);
         let (topic, queue_id) = self.dead_letter_if_exhausted(topic, queue_id, message)?;
@@ -147,9 +155,32 @@ impl Broker {
             // Java leaves a negative level on what it redirects, so that no later stage delays it.
             properties::set(&mut text, properties::DELAY, Some("-1"));
         }
-        let appended = self.append(&topic, queue_id, delay_level, message, text)?;
+        let delayed_retry = message.reconsume_times > 0 && delay_level > 0;
+        let mut recall_handle = None;
+        let appended = if wishes.transaction && !delayed_retry && !dead {
+            self.append_half(&record_of(&topic, queue_id, message), &unique_key, &mut text)?
+        } else if !dead && let Some(due_ms) = self.due_by_timer(&wishes, message.sys_flag)? {
+            if !topic.name().starts_with(name::RETRY_PREFIX) {
+                recall_handle = Some(self.recall_handle(topic.name(), due_ms, &unique_key));
+            }
+            self.append_timer(&record_of(&topic, queue_id, message), due_ms, &unique_key, &mut text)?
+        } else {
+            self.append(&topic, queue_id, delay_level, message, text)?
+        };
         self.stats.stored(topic.name(), 1, message.body.len());
-        Ok(Receipt { queue_id, appended, unique_key: Some(unique_key), wait: !wishes.no_wait })
+        Ok(Receipt { queue_id, appended, unique_key: Some(unique_key), wait: !wishes.no_wait, recall_handle })
+    }
+
+    /// When a message wants to be delivered; `None` means now, or at its delay level. Source:
+    /// `HookUtils.handleScheduleMessage`.
+    fn due_by_timer(&self, wishes: &Wishes<'_>, sys_flag: i32) -> Result<Option<i64>, Error> {
+        let decided = matches!(sys_flag & sysflag::TRANSACTION_MASK, 0 | sysflag::TRANSACTION_COMMIT);
+        match wishes.timer {
+            Some(wish) if decided && wishes.delay_level <= 0 && !wishes.timed_before => {
+                self.timer_due(wish, wishes.cancels)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Appends to the queue, or to the queue of a delay level.
@@ -165,6 +196,10 @@ impl Broker {
         let mut name = topic.name();
         let mut stored_queue = queue_id;
         if let Some((schedule, level)) = self.schedule_queue(delay_level) {
+            // The level wins over a time.
+            for wish in WISHES {
+                properties::set(&mut text, wish, None);
+            }
             properties::set(&mut text, properties::DELAY, Some(&level.to_string()));
             properties::set(&mut text, properties::REAL_TOPIC, Some(topic.name()));
             properties::set(&mut text, properties::REAL_QUEUE, Some(&queue_id.to_string()));
@@ -182,7 +217,7 @@ impl Broker {
 
     fn send_batch(&self, message: &NewMessage<'_>, topic: &Topic, queue_id: i32) -> Result<Receipt, Error> {
         let wishes = Wishes::read(message.properties);
-        if wishes.delay_level > 0 || topic.name().starts_with(name::RETRY_PREFIX) {
+        if wishes.delay_level > 0 || wishes.timer.is_some() || topic.name().starts_with(name::RETRY_PREFIX) {
             return Err(Error::MessageIllegal("a batch can neither be delayed nor sent to a retry topic".into()));
         }
         if message.sys_flag & sysflag::TRANSACTION_MASK != 0 {
@@ -202,13 +237,14 @@ impl Broker {
         }
         let appended = self.store.append_batch(&queue, &records)?;
         self.stats.stored(topic.name(), records.len(), message.body.len());
-        Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait })
+        Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait, recall_handle: None })
     }
 
     pub(crate) fn topic_to_send_to(&self, message: &NewMessage<'_>) -> Result<Arc<Topic>, Error> {
         // A topic that exists had its name checked when it was made.
         if let Some(topic) = self.topics.get(message.topic) {
-            if name::is_closed_to_producers(message.topic) {
+            // Java takes messages for the timer topic from anybody, and believes what they say.
+            if name::is_closed_to_producers(message.topic) || message.topic == name::TIMER_TOPIC {
                 return Err(Error::ClosedTopic(message.topic.to_owned()));
             }
             if topic.config().order && !protocol::perm::is_writeable(self.config().permission) {
@@ -217,7 +253,7 @@ impl Broker {
             return Ok(topic);
         }
         name::check_topic(message.topic)?;
-        if name::is_closed_to_producers(message.topic) {
+        if name::is_closed_to_producers(message.topic) || message.topic == name::TIMER_TOPIC {
             return Err(Error::ClosedTopic(message.topic.to_owned()));
         }
         if message.topic.starts_with(name::RETRY_PREFIX) {
@@ -261,7 +297,7 @@ impl Broker {
         Ok(())
     }
 
-    fn check_properties(&self, text: &str) -> Result<(), Error> {
+    pub(crate) fn check_properties(&self, text: &str) -> Result<(), Error> {
         let max = protocol::limits::PROPERTIES_BYTES_MAX;
         if text.len() > max {
             return Err(Error::MessageIllegal(format!(
@@ -269,20 +305,6 @@ impl Broker {
                  32KB, these have {}B",
                 text.len()
             )));
-        }
-        Ok(())
-    }
-
-    /// What later issues bring is refused now: stored as an ordinary message it would be delivered at once.
-    fn check_supported(&self, wishes: &Wishes<'_>, message: &NewMessage<'_>) -> Result<(), Error> {
-        let delayed_retry = message.reconsume_times > 0 && wishes.delay_level > 0;
-        if wishes.transaction && !delayed_retry {
-            return Err(Error::Unsupported("transactional messages are not supported yet".into()));
-        }
-        if wishes.timer && wishes.delay_level <= 0 {
-            return Err(Error::Unsupported(
-                "messages with an arbitrary delay are not supported yet; use one of the delay levels".into(),
-            ));
         }
         Ok(())
     }

@@ -229,6 +229,13 @@ impl Sessions {
         members.into_iter().flatten().map(session).collect()
     }
 
+    /// One member of a producer group; another with every turn.
+    pub(crate) fn producer(&self, group: &str, turn: usize) -> Option<ConnectionId> {
+        let inner = self.0.lock();
+        let members = inner.producers.get(group)?;
+        members.keys().nth(turn % members.len().max(1)).copied()
+    }
+
     /// All producers by group.
     pub fn all_producers(&self) -> BTreeMap<String, Vec<ProducerInfo>> {
         let inner = self.0.lock();

@@ -3,6 +3,7 @@
 //! The log is the only truth: a change is made in memory and appended here, in one order for both. After a crash
 //! the tables are read from their last snapshot and the changes behind it are applied again; applying one twice does
 //! no harm, because each holds the whole new value.
+//! Only those of the due table are exact: its snapshot stands for one place of the log, and earlier ones are left out.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::{LogOffset, Store};
 
 use crate::Error;
+use crate::due::DueChange;
 
 /// One change, written as JSON: rare, small, and readable when someone has to look at it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +27,8 @@ pub(crate) enum Change {
     TopicOffsetsDeleted(String),
     /// Delay level and the next offset of its queue.
     DelayOffset(i32, i64),
+    /// Timers that were delivered, half messages that were checked.
+    Due(DueChange),
 }
 
 /// Topic, group, queue, offset.

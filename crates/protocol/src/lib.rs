@@ -19,6 +19,7 @@ pub mod name;
 pub mod peer;
 pub mod perm;
 pub mod properties;
+pub mod recall;
 pub mod record;
 pub mod sysflag;
 pub mod tag;

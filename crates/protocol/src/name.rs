@@ -19,6 +19,8 @@ pub const SYSTEM_PREFIX: &str = "rmq_sys_";
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Topic of messages that wait for a delay level.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Topic of messages that wait for a time of their own.
+pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// Topic of half messages.
 pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 /// Topic of decisions about half messages.
@@ -35,6 +37,8 @@ pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 /// End of the name of a cluster's topic of replies.
 pub const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
+/// Group under which a Java broker keeps how far it has looked at half messages.
+pub const TRANSACTION_GROUP: &str = "CID_RMQ_SYS_TRANS";
 /// Group under which admin tools read.
 pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
 

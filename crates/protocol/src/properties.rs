@@ -44,6 +44,22 @@ pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
 pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
 /// Arbitrary delivery time in milliseconds since 1970.
 pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+/// When a timer message is due, as the broker understood its wish, in milliseconds since 1970.
+pub const TIMER_OUT_MS: &str = "TIMER_OUT_MS";
+/// When a timer message was stored.
+pub const TIMER_ENQUEUE_MS: &str = "TIMER_ENQUEUE_MS";
+/// When it was delivered.
+pub const TIMER_DEQUEUE_MS: &str = "TIMER_DEQUEUE_MS";
+/// How often it was stored again because its log was about to be deleted.
+pub const TIMER_ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
+/// Unique key of the timer message that this one cancels; before 5.4.0 `<topic>+<unique key>`.
+pub const TIMER_DELETE_UNIQUE_KEY: &str = "TIMER_DEL_UNIQKEY";
+/// Transaction of a half message: its unique key.
+pub const TRANSACTION_ID: &str = "__transactionId__";
+/// Seconds after which a half message may be checked for the first time.
+pub const CHECK_IMMUNITY_SECONDS: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
+/// How often a half message was checked.
+pub const TRANSACTION_CHECK_TIMES: &str = "TRANSACTION_CHECK_TIMES";
 /// Topic a dead letter came from.
 pub const DLQ_ORIGIN_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
 /// Offset message id a dead letter came from.

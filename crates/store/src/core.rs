@@ -44,6 +44,10 @@ pub(crate) struct Core {
     /// An append beyond this place asks for a checkpoint.
     pub(crate) checkpoint_due: AtomicU64,
     pub(crate) checkpoint_wanted: AtomicBool,
+    /// What lies before it the caller can do without; see [`crate::Store::release`].
+    pub(crate) released: AtomicU64,
+    /// End of the segment that retention wants to delete and may not, or 0.
+    pub(crate) held_back: AtomicU64,
     pub(crate) housekeeper: OnceLock<Thread>,
 
     pub(crate) stats: Counters,

@@ -27,6 +27,12 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// Delay of level 1, 2, ...; the queue entries of `SCHEDULE_TOPIC_XXXX` carry delivery times made from it.
     pub delay_levels: Vec<Duration>,
+    /// Topics whose records are state of the caller: opening hands them over beside the state records, and nothing is
+    /// deleted before [`crate::Store::release`] allows it.
+    pub replay_topics: Vec<String>,
+    /// Hand over all the log still has, not only what came after the last state checkpoint: what the caller saved
+    /// himself is lost.
+    pub replay_all: bool,
     /// Reads of cold data that may block at one time, each on a thread of its own.
     pub blocking_reads_max: usize,
     /// Whether the store runs threads of its own. Without them nothing is written until
@@ -90,6 +96,8 @@ impl Default for Options {
             delay_levels: [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200]
                 .map(second)
                 .to_vec(),
+            replay_topics: Vec::new(),
+            replay_all: false,
             blocking_reads_max: 16,
             threads: true,
         }

@@ -61,7 +61,7 @@ const TORN_MAX: u64 = 8 << 20;
 
 impl Core {
     /// Reads what of the log is not in the derived files, and leaves the store ready to append at the log's end.
-    pub(crate) fn recover(&self, found: Found, replay: &mut dyn FnMut(&[u8])) -> Result<Recovery, Error> {
+    pub(crate) fn recover(&self, found: Found, replay: &mut dyn FnMut(&RecordView<'_>)) -> Result<Recovery, Error> {
         let started = Instant::now();
         let mut recovery = Recovery::default();
         let (min, files_end) = self.segments.range();
@@ -147,7 +147,8 @@ impl Core {
             found.keys.max(min)
         };
         recovery.rebuilt_keys = keys == min && end > min;
-        let state = found.saved.map_or(min, |saved| saved.state).max(min);
+        let saved = found.saved.filter(|_| !self.options.replay_all);
+        let state = saved.map_or(min, |saved| saved.state).max(min);
         Ok(Starts { queues, keys, state })
     }
 
@@ -174,18 +175,22 @@ impl Core {
     }
 
     /// Hands a record of the log to what is derived from it, as appending it did.
-    fn dispatch(&self, view: &RecordView<'_>, starts: Starts, replay: &mut dyn FnMut(&[u8])) {
+    fn dispatch(&self, view: &RecordView<'_>, starts: Starts, replay: &mut dyn FnMut(&RecordView<'_>)) {
         let at = view.log_offset();
         match state::decode(view) {
-            Some(StateRecord::Broker(body)) if at >= starts.state => {
+            Some(StateRecord::Broker(_)) if at >= starts.state => {
                 self.appender.lock().last_state = Some(at);
-                return replay(body);
+                return replay(view);
             }
             Some(StateRecord::TopicRemoved(topic)) if at >= starts.queues => {
                 return self.forget_topic(&mut self.appender.lock(), topic);
             }
             Some(_) => return,
             None => {}
+        }
+        if at >= starts.state && self.is_replayed(view.topic()) {
+            self.appender.lock().last_state = Some(at);
+            replay(view);
         }
         let (tag, keys) = append::entry_of(view, &self.options.delay_levels);
         if at >= starts.queues && record::enters_queue(view.sys_flag()) && !view.topic().is_empty() {

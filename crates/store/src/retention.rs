@@ -3,6 +3,7 @@
 use crate::checkpoint::Maintenance;
 use crate::core::Core;
 use crate::error::{Doing, Error};
+use crate::log::segment::Segment;
 use crate::queue::{Queue, SLOT_BYTES, Slot};
 use protocol::record::{self, HEAD_BYTES};
 use std::sync::Arc;
@@ -79,6 +80,19 @@ impl Core {
         if oldest.end() > maintenance.replayed_from() || oldest.end() > self.progress.visible() {
             return Ok(false);
         }
+        if !self.has_expired(next, &segments, used)? {
+            return Ok(false);
+        }
+        if oldest.end() > self.released.load(Ordering::Acquire) {
+            self.held_back.store(oldest.end(), Ordering::Release);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Whether the rules allow the oldest segment, which `next` follows, to go.
+    fn has_expired(&self, next: &Segment, segments: &[Arc<Segment>], used: f64) -> Result<bool, Error> {
+        let retention = &self.options.retention;
         if used > retention.force_ratio {
             return Ok(true);
         }

@@ -22,7 +22,7 @@ use crate::stats::{Counters, Stats};
 use crate::{LogOffset, QueueOffset};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::record::NewRecord;
+use protocol::record::{NewRecord, RecordView};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -72,6 +72,17 @@ impl Store {
         options: Options,
         replay: &mut dyn FnMut(&[u8]),
     ) -> Result<(Arc<Self>, Recovery), Error> {
+        Self::open_replaying(io, clock, options, &mut |record| replay(record.body()))
+    }
+
+    /// The same, where `replay` receives whole records: the state records, whose topic is [`crate::STATE_TOPIC`], and
+    /// those of [`Options::replay_topics`].
+    pub fn open_replaying(
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        replay: &mut dyn FnMut(&RecordView<'_>),
+    ) -> Result<(Arc<Self>, Recovery), Error> {
         let dir = options.dir.clone();
         io.make_dir(&dir).doing("make", &dir)?;
         let lock = take_lock(&*io, &dir)?;
@@ -99,6 +110,8 @@ impl Store {
             maintenance: Mutex::default(),
             checkpoint_due: u64::MAX.into(),
             checkpoint_wanted: false.into(),
+            released: if options.replay_topics.is_empty() { u64::MAX } else { 0 }.into(),
+            held_back: 0.into(),
             housekeeper: OnceLock::new(),
             stats: Counters::default(),
             blocking_reads: Semaphore::new(options.blocking_reads_max),
@@ -284,6 +297,22 @@ impl Store {
     /// itself.
     pub fn sweep(&self) -> Result<usize, Error> {
         self.core.sweep()
+    }
+
+    /// Retention wants to delete what lies before this place, and waits for [`Store::release`].
+    pub fn held_back(&self) -> Option<LogOffset> {
+        let end = self.core.held_back.load(Ordering::Acquire);
+        (end > self.core.released.load(Ordering::Acquire)).then_some(LogOffset(end))
+    }
+
+    /// Says that nothing before `before` is needed any more as far as [`Options::replay_topics`] are concerned.
+    pub fn release(&self, before: LogOffset) {
+        self.core.released.fetch_max(before.0, Ordering::AcqRel);
+    }
+
+    /// Returns when everything appended so far is durable, whatever acknowledgements wait for. Blocks.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.core.flush_to(self.appended())
     }
 
     /// Merges runs of the key index as long as there is something to merge. Happens by itself.

@@ -29,6 +29,7 @@ pub(crate) async fn reply(call: Call) -> Outcome {
     };
     let config = call.broker().config();
     let header = SendMessageReply {
+        recall_handle: None,
         msg_id: &msg_id,
         queue_id: to.queue_id,
         queue_offset: stored.map_or(0, |stored| stored.queue_offset.0 as i64),

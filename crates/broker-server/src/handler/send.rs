@@ -1,4 +1,4 @@
-//! Sending, and giving messages back.
+//! Sending, giving messages back, and calling them back.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,8 @@ use protocol::header::{FieldWriter, Header};
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
 use protocol::request::{
-    ConsumerSendBackHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header, SendReply,
+    ConsumerSendBackHeader, RecallMessageHeader, RecallMessageReply, Request, SendMessage, SendMessageHeader,
+    SendMessageReply, SendMessageV2Header, SendReply,
 };
 use protocol::{Frame, HeaderError, id};
 use remoting::{Answer, Peer, Response};
@@ -87,6 +88,7 @@ pub(crate) fn write_receipt(context: &Context, parked: &ParkedSend, reply: impl 
         transaction_id: receipt.unique_key.as_deref(),
         msg_region: Some(&config.region),
         trace_on: Some(if config.trace_on { "true" } else { "false" }),
+        recall_handle: receipt.recall_handle.as_deref(),
     };
     reply(&|out| header.encode(out));
 }
@@ -107,6 +109,16 @@ pub(crate) async fn send_back(call: Call) -> Outcome {
         call.broker().store().acknowledged().wait(appended.end).await?;
     }
     Ok(Response::ok())
+}
+
+pub(crate) async fn recall(call: Call) -> Outcome {
+    let header: RecallMessageHeader<'_> = call.frame.header()?;
+    let (born_host, store_host) = (canonical(call.peer.remote()), call.context.store_host(&call.peer));
+    let recalled = call.broker().recall(header.topic, header.recall_handle, born_host, store_host)?;
+    if let Some(appended) = recalled.appended {
+        call.broker().store().acknowledged().wait(appended.end).await?;
+    }
+    Ok(Response::of(&RecallMessageReply { msg_id: &recalled.unique_key }))
 }
 
 /// IPv4 clients of a socket that listens on both families, as IPv4.

@@ -142,9 +142,7 @@ pub(crate) async fn runtime_info(call: Call) -> Outcome {
         "msgGetTotalTodayMorning",
         "dispatchBehindBytes",
         "pageCacheLockTimeMills",
-        "timerReadBehind",
         "timerOffsetBehind",
-        "timerCongestNum",
         "remainTransientStoreBufferNumbs",
         "remainHowManyDataToCommit",
         "EndTransactionQueueSize",
@@ -152,6 +150,8 @@ pub(crate) async fn runtime_info(call: Call) -> Outcome {
     ] {
         put_key(key, "0".into());
     }
+    put_key("timerReadBehind", (broker.timer_lag_ms() / 1000).to_string());
+    put_key("timerCongestNum", broker.pending_timers().to_string());
     for key in ["timerEnqueueTps", "timerDequeueTps"] {
         put_key(key, "0.0".into());
     }

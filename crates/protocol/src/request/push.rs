@@ -4,6 +4,8 @@ use super::{ConsumerGroupHeader, NoFields, requests};
 use crate::header;
 
 requests! {
+    /// What became of the transaction whose half message is in the body? Oneway; the answer is END_TRANSACTION.
+    39 CHECK_TRANSACTION_STATE CheckTransactionState(CheckTransactionStateHeader<'a>) -> NoFields;
     /// Members of the group changed: rebalance now. Oneway.
     40 NOTIFY_CONSUMER_IDS_CHANGED NotifyConsumerIdsChanged(ConsumerGroupHeader<'a>) -> NoFields;
     /// Go on from other offsets; they are in the body. Oneway.
@@ -49,6 +51,26 @@ header! {
         pub store_host: &'a str = "storeHost",
         /// Clock of the broker.
         pub store_timestamp: i64 = "storeTimestamp",
+    }
+}
+
+header! {
+    /// `CheckTransactionStateRequestHeader`.
+    pub struct CheckTransactionStateHeader<'a> {
+        /// Topic of half messages.
+        pub topic: Option<&'a str> = "topic",
+        /// Queue offset of the half message.
+        pub tran_state_table_offset: i64 = "tranStateTableOffset",
+        /// Log offset of the half message.
+        pub commit_log_offset: i64 = "commitLogOffset",
+        /// Unique key of the message.
+        pub msg_id: Option<&'a str> = "msgId",
+        /// The same.
+        pub transaction_id: Option<&'a str> = "transactionId",
+        /// Offset message id of the half message.
+        pub offset_msg_id: Option<&'a str> = "offsetMsgId",
+        /// Broker that asks.
+        pub broker_name: Option<&'a str> = "bname",
     }
 }
 

@@ -16,6 +16,10 @@ requests! {
     325 SEND_REPLY_MESSAGE_V2 SendReplyV2(SendMessageV2Header<'a>) -> SendMessageReply<'a>;
     /// A consumer gives a message back for a later try.
     36 CONSUMER_SEND_MSG_BACK ConsumerSendBack(ConsumerSendBackHeader<'a>) -> NoFields;
+    /// Commits or rolls back a half message. Clients send it oneway.
+    37 END_TRANSACTION EndTransaction(EndTransactionHeader<'a>) -> NoFields;
+    /// Cancels a message that waits for its time.
+    370 RECALL_MESSAGE RecallMessage(RecallMessageHeader<'a>) -> RecallMessageReply<'a>;
 }
 
 header! {
@@ -124,6 +128,51 @@ header! {
         pub msg_region: Option<&'a str> = "MSG_REGION",
         /// Whether the client may trace.
         pub trace_on: Option<&'a str> = "TRACE_ON",
+        /// What recalls a message that waits for its time; see [`crate::recall`].
+        pub recall_handle: Option<&'a str> = "recallHandle",
+    }
+}
+
+header! {
+    /// `EndTransactionRequestHeader`.
+    pub struct EndTransactionHeader<'a> {
+        /// Topic of the message; old clients leave it out.
+        pub topic: Option<&'a str> = "topic",
+        /// Group of the producer.
+        pub producer_group: &'a str = "producerGroup",
+        /// Queue offset of the half message.
+        pub tran_state_table_offset: i64 = "tranStateTableOffset",
+        /// Log offset of the half message.
+        pub commit_log_offset: i64 = "commitLogOffset",
+        /// [`crate::sysflag::TRANSACTION_COMMIT`], [`crate::sysflag::TRANSACTION_ROLLBACK`], or anything else for
+        /// "not known yet".
+        pub commit_or_rollback: i32 = "commitOrRollback",
+        /// The broker had asked.
+        pub from_transaction_check: bool = "fromTransactionCheck",
+        /// Unique key of the message.
+        pub msg_id: &'a str = "msgId",
+        /// The same.
+        pub transaction_id: Option<&'a str> = "transactionId",
+    }
+}
+
+header! {
+    /// `RecallMessageRequestHeader`.
+    pub struct RecallMessageHeader<'a> {
+        /// Group of the producer.
+        pub producer_group: Option<&'a str> = "producerGroup",
+        /// Topic of the message.
+        pub topic: &'a str = "topic",
+        /// From the answer to the send; see [`crate::recall`].
+        pub recall_handle: &'a str = "recallHandle",
+    }
+}
+
+header! {
+    /// `RecallMessageResponseHeader`.
+    pub struct RecallMessageReply<'a> {
+        /// Unique key of the message.
+        pub msg_id: &'a str = "msgId",
     }
 }
 

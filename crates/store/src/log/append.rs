@@ -197,6 +197,11 @@ impl Core {
         }
     }
 
+    /// Whether the caller wants the records of a topic back when the store is opened.
+    pub(crate) fn is_replayed(&self, topic: &str) -> bool {
+        self.options.replay_topics.iter().any(|replayed| replayed == topic)
+    }
+
     fn append_records(
         &self,
         queue: Option<&Arc<Queue>>,
@@ -219,11 +224,15 @@ impl Core {
             return Err(Error::TooLarge { bytes: total, limit_bytes });
         }
         let now_ms = self.clock.now_ms();
+        let replayed = queue.is_some_and(|queue| self.is_replayed(queue.topic()));
 
         let appended = {
             let mut appender = self.appender.lock();
             self.admit(&appender, total)?;
             let appended = self.put(&mut appender, queue, &prepared, total, now_ms)?;
+            if replayed {
+                appender.last_state = Some(appender.last_record);
+            }
             also(&mut appender);
             appended
         };

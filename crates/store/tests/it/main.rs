@@ -9,4 +9,5 @@ mod help;
 mod java;
 mod keys;
 mod queues;
+mod replay;
 mod retention;
