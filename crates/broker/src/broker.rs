@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use protocol::body::{GroupConfig, TopicConfig};
 use protocol::id::UniqueIds;
 use protocol::{name, perm, properties};
+use store::io::{Disk, Io};
 use store::{Clock, Recovery, Store, SystemClock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,19 +52,20 @@ impl Broker {
     /// # Errors
     /// The directory is in use, unreadable, or a table in it makes no sense.
     pub fn open(config: Config, options: store::Options) -> Result<(Arc<Broker>, Recovery), Error> {
-        Broker::open_with_clock(config, options, Arc::new(SystemClock))
+        Broker::open_with(Arc::new(Disk), Arc::new(SystemClock), config, options)
     }
 
-    /// The same with a clock that tests move.
-    pub fn open_with_clock(
+    /// The same on a given file system, for the store, and with a given clock: of tests.
+    pub fn open_with(
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
         config: Config,
         options: store::Options,
-        clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Broker>, Recovery), Error> {
         let tables = Tables::load(&config.config_dir).map_err(|error| Error::Settings(error.to_string()))?;
         let mut changes = Vec::new();
         let mut replay = |body: &[u8]| changes.push(body.to_vec());
-        let (store, recovery) = Store::open_with(Arc::new(store::io::Disk), clock.clone(), options, &mut replay)?;
+        let (store, recovery) = Store::open_with(io, clock.clone(), options, &mut replay)?;
         let journal = Arc::new(Journal::new(store.clone(), clock.clone()));
         let mut own_properties = String::new();
         properties::push(&mut own_properties, properties::MSG_REGION, &config.region);
