@@ -11,6 +11,7 @@ use protocol::body::{GroupConfig, TopicConfig};
 use protocol::id::UniqueIds;
 use protocol::record::RecordView;
 use protocol::{name, perm, properties};
+use store::io::{Disk, Io};
 use store::{Clock, Recovery, Store, SystemClock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,14 +62,15 @@ impl Broker {
     /// # Errors
     /// The directory is in use, unreadable, or a table in it makes no sense.
     pub fn open(config: Config, options: store::Options) -> Result<(Arc<Broker>, Recovery), Error> {
-        Broker::open_with_clock(config, options, Arc::new(SystemClock))
+        Broker::open_with(Arc::new(Disk), Arc::new(SystemClock), config, options)
     }
 
-    /// The same with a clock that tests move.
-    pub fn open_with_clock(
+    /// The same on a given file system, for the store, and with a given clock: of tests.
+    pub fn open_with(
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
         config: Config,
         mut options: store::Options,
-        clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Broker>, Recovery), Error> {
         let unreadable = |error: std::io::Error| Error::Settings(error.to_string());
         let tables = Tables::load(&config.config_dir).map_err(unreadable)?;
@@ -78,7 +80,6 @@ impl Broker {
         options.replay_all = loaded == Loaded::Nothing;
         let mut changes = Vec::new();
         let mut replay = |record: &RecordView<'_>| changes.extend(replay_due(&due, loaded, &config, record));
-        let io = Arc::new(store::io::Disk);
         let (store, recovery) = Store::open_replaying(io, clock.clone(), options, &mut replay)?;
         if loaded == Loaded::Nothing {
             forget_what_java_did(&due, &tables, &config.config_dir);

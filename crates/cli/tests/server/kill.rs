@@ -86,11 +86,11 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
         let window = if long { 2 } else { rng.random_range(1..300) };
         let mut producers = Vec::new();
         for producer in 0..PRODUCERS {
-            let stream = seed.stream(round << 8 | u64::from(producer) + 1);
+            let stream = seed.stream((round << 8) | (u64::from(producer) + 1));
             let load = Producer { producer, first: numbers[producer as usize], window, history: history.clone() };
             producers.push(tokio::spawn(load.run(server.address(), stream)));
         }
-        let consumer = tokio::spawn(consume(server.address(), known.clone(), seed.stream(round << 8 | 0xFF)));
+        let consumer = tokio::spawn(consume(server.address(), known.clone(), seed.stream((round << 8) | 0xFF)));
         let maker = tokio::spawn(make_topics(server.address(), round, known.clone()));
         tokio::time::sleep(pause).await;
         client.close().await;

@@ -1,5 +1,7 @@
 //! The promises of `rocketmq server`, tested on real processes: bad input, faults, the end and the start.
 
+#![allow(clippy::print_stdout, reason = "figures and seeds are for who reads the output of a test")]
+
 mod disk;
 mod frames;
 mod idle;

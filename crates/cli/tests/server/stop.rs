@@ -38,7 +38,8 @@ async fn sigterm_under_load_keeps_what_was_acknowledged_and_is_quick() {
         for producer in 0..3 {
             let first = numbers[producer as usize];
             let load = Producer { producer, first, window: 200, history: history.clone() };
-            producers.push(tokio::spawn(load.run(server.address(), seed.stream(round << 8 | u64::from(producer) + 1))));
+            producers
+                .push(tokio::spawn(load.run(server.address(), seed.stream((round << 8) | (u64::from(producer) + 1)))));
         }
         tokio::time::sleep(Duration::from_millis(rng.random_range(50..600))).await;
         let (exit, again) = server.terminate();

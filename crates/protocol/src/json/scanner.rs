@@ -18,8 +18,8 @@ impl ScanError {
 
 type Result<T> = std::result::Result<T, ScanError>;
 
-/// A position in a text. Members are read in a fixed rhythm: [`Scanner::begin_object`], then while
-/// [`Scanner::next_member`] says so a name, [`Scanner::colon`] and a value.
+/// A position in a text. Members are read in a fixed rhythm: `begin_object`, then while
+/// `next_member` says so a name, `colon` and a value.
 pub struct Scanner<'t> {
     text: &'t str,
     at: usize,
