@@ -168,8 +168,10 @@ impl Engine {
             }
         }
         // What was due and never left waits as long as what left and got no answer.
-        while let Some(intended) = self.plan.pace.as_mut().and_then(|pace| pace.take(now)) {
-            self.recorder.unanswered(intended, now);
+        if self.plan.count.is_none() {
+            while let Some(intended) = self.plan.pace.as_mut().and_then(|pace| pace.take(now)) {
+                self.recorder.unanswered(intended, now);
+            }
         }
         Ok(self.recorder)
     }
@@ -365,14 +367,16 @@ impl Engine {
         {
             timeout = timeout.min(next.saturating_sub(now));
         }
+        let timespec = |ns: u64| Timespec { tv_sec: 0, tv_nsec: ns as i64 };
         if self.plan.pace.is_some() {
             // `epoll_wait` counts in milliseconds on older systems; the set itself can be polled with nanoseconds.
-            let timeout = Timespec { tv_sec: 0, tv_nsec: timeout as i64 };
-            ignore_interrupt(poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&timeout)))?;
+            let mut set = [PollFd::new(&self.epoll, PollFlags::IN)];
+            if ignore_interrupt(poll(&mut set, Some(&timespec(timeout))))? == 0 {
+                return Ok(());
+            }
+            timeout = 0;
         }
-        let timeout = if self.plan.pace.is_some() { 0 } else { timeout as i64 };
-        let timeout = Timespec { tv_sec: 0, tv_nsec: timeout };
-        ignore_interrupt(epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)))?;
+        ignore_interrupt(epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timespec(timeout))))?;
         Ok(())
     }
 }
@@ -438,5 +442,106 @@ impl Lane {
                 self.input.resize((need + 1).next_power_of_two(), 0);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use protocol::{Encoding, Frame};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// Answers `answers` requests in groups, the last of each group first, then hangs up.
+    fn server(encoding: Encoding, answers: usize, group: usize) -> (TcpStream, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let thread = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut input, mut waiting, mut answered) = (BytesMut::new(), Vec::new(), 0);
+            while answered < answers {
+                let mut piece = [0; 4096];
+                let bytes = stream.read(&mut piece).unwrap();
+                if bytes == 0 {
+                    return;
+                }
+                input.extend_from_slice(&piece[..bytes]);
+                while let Some(request) = Frame::decode(&mut input).unwrap() {
+                    waiting.push(request.opaque);
+                }
+                while waiting.len() >= group.min(answers - answered).max(1) && answered < answers {
+                    let mut out = BytesMut::new();
+                    let now: Vec<i32> = waiting.drain(..group.min(answers - answered)).collect();
+                    answered += now.len();
+                    for opaque in now.iter().rev() {
+                        Frame { code: opaque % 2, flag: 1, encoding, ..Frame::default() }.encode(*opaque, &mut out);
+                    }
+                    stream.write_all(&out).unwrap();
+                }
+            }
+        });
+        (stream, thread)
+    }
+
+    struct Asking(crate::template::Template);
+
+    impl Job for Asking {
+        fn request(&mut self, _at: Spot, opaque: i32, _intended: u64, out: &mut Vec<u8>) -> bool {
+            out.extend_from_slice(self.0.opaque(opaque).bytes());
+            true
+        }
+
+        fn answer(&mut self, _at: Spot, reply: &Reply<'_>, now: u64, recorder: &mut Recorder) {
+            match reply.code {
+                0 => recorder.messages(1, 0, now),
+                code => recorder.refused(code),
+            }
+        }
+    }
+
+    fn run(stream: TcpStream, count: u64, window: usize, rate: Option<f64>) -> Recorder {
+        let topics = crate::template::Topics::new("t", 1);
+        let template = crate::template::Template::pull(Encoding::Json, "g", &topics, 1, 1, 0).unwrap();
+        let clock = Clock::start();
+        let to = 60_000_000_000;
+        let plan = Plan {
+            clock,
+            from: 0,
+            to,
+            until: to,
+            count: Some(count),
+            window,
+            pace: rate.map(|rate| Pace::new(0, to, rate)),
+            live: Arc::default(),
+        };
+        Engine::new(plan, Box::new(Asking(template)), vec![stream]).unwrap().run().unwrap()
+    }
+
+    #[test]
+    fn answers_in_any_order_find_their_requests() {
+        for encoding in [Encoding::Json, Encoding::Binary] {
+            for rate in [None, Some(100_000.0)] {
+                let (stream, thread) = server(encoding, 5000, 7);
+                let seen = run(stream, 5000, 70, rate);
+                thread.join().unwrap();
+                assert_eq!((seen.requests, seen.latency.len()), (5000, 5000));
+                assert_eq!(seen.messages + seen.errors[&1], 5000);
+                assert!(seen.trouble.keys().all(|what| *what == "connection closed"), "{:?}", seen.trouble);
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_leaves_requests_unanswered() {
+        let (stream, thread) = server(Encoding::Json, 30, 1);
+        let seen = run(stream, 100, 10, None);
+        thread.join().unwrap();
+        // Answers on their way are lost when the server closes with requests unread.
+        assert!(seen.requests <= 30, "{}", seen.requests);
+        assert_eq!(seen.trouble.get("connection closed"), Some(&1));
+        let unanswered = seen.trouble["unanswered"];
+        assert!((1..=10).contains(&unanswered), "{unanswered}");
+        assert_eq!(seen.latency.len(), seen.requests + unanswered);
     }
 }

@@ -275,7 +275,8 @@ mod tests {
         fn any_bytes_are_survived(bytes: Vec<u8>, json: bool) {
             let mut framed = BytesMut::new();
             framed.put_u32(4 + bytes.len() as u32);
-            framed.put_u32(if json { 0 } else { 1 << 24 } | bytes.len() as u32 / 2);
+            let mark = if json { 0 } else { 1 << 24 };
+            framed.put_u32(mark | (bytes.len() as u32 / 2));
             framed.put_slice(&bytes);
             if let Scanned::Reply(reply, _) = Scanner::default().scan(&framed) {
                 let _ = (reply.number("queueOffset"), count_records(reply.body));
