@@ -253,6 +253,7 @@ mod tests {
             remark in proptest::option::of(".{0,30}"), id in "[\"\\\\a-z:]{0,20}", offset in 0..i64::MAX / 10,
         ) {
             let reply = SendMessageReply {
+            recall_handle: None,
                 msg_id: &id, queue_id: 3, queue_offset: offset, transaction_id: None, msg_region: None, trace_on: None,
             };
             let encoding = if binary { Encoding::Binary } else { Encoding::Json };

@@ -115,6 +115,7 @@ fn sends(code: Code) -> (Arc<Scripted>, DropGuard) {
         }
         let queue_id = request.fields.get("e").and_then(|id| id.parse().ok()).unwrap_or_default();
         let reply = SendMessageReply {
+            recall_handle: None,
             msg_id: "0A",
             queue_id,
             queue_offset: 5,

@@ -69,7 +69,7 @@ impl World {
         let (answer, now_ms) = runtime.block_on(async {
             let clock =
                 Arc::new(VirtualClock { begun: Instant::now(), base_ms: self.now_ms, latest_ms: self.now_ms.into() });
-            let opened = Broker::open_with_clock(self.config.clone(), self.options.clone(), clock);
+            let opened = Broker::open_with(Arc::new(store::io::Disk), clock, self.config.clone(), self.options.clone());
             let (broker, _) = opened.expect("the broker opens");
             let (store, period) = (broker.store().clone(), self.write_period);
             tokio::spawn(async move {

@@ -182,7 +182,7 @@ fn history(seed: u64) {
     world.live(End::Clean, async |broker| {
         live(broker, &model, sleep_ms(600_000)).await;
         assert_eq!((broker.pending_timers(), broker.open_transactions()), (0, 0), "nothing waits for ever");
-        check(broker, &model.borrow(), crashes).await;
+        check(broker, &model.take(), crashes).await;
     });
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use broker::Error;
+use protocol::recall::RecallHandle;
 use protocol::{name, properties as p, sysflag};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -197,10 +198,9 @@ fn a_recalled_message_never_comes_also_after_a_crash() {
         send(broker, "U", &[], "x").await.unwrap();
         refused("U", &handles[1]);
         assert!(matches!(broker.recall("none", &handles[1], host, host), Err(Error::UnknownTopic(_))));
+        let elsewhere = RecallHandle { broker_name: "another".into(), ..RecallHandle::decode(&handles[1]).unwrap() };
+        refused("T", &elsewhere.encode());
         let mut config = broker.config().as_ref().clone();
-        config.broker_name = "another".into();
-        broker.reconfigure(config.clone());
-        refused("T", &handles[1]);
         config.recall_enabled = false;
         broker.reconfigure(config);
         assert!(matches!(broker.recall("T", &handles[1], host, host), Err(Error::Forbidden { .. })));
