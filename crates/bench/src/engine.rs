@@ -222,6 +222,7 @@ impl Engine {
             let at = pace.next().expect("one is due");
             if self.lanes[self.turn].has_room() && self.send(self.turn, at) {
                 pace.take(now);
+                self.recorder.left(at, now);
                 full = 0;
             } else {
                 full += 1;

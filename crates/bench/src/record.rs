@@ -16,6 +16,9 @@ pub(crate) struct Recorder {
     pub(crate) latency: Histogram<u64>,
     /// From the stamp of a message to its arrival, nanoseconds.
     pub(crate) delivery: Histogram<u64>,
+    /// From the intended time of a request of an open loop to when it left, nanoseconds: what this program or a full
+    /// window adds to the latency.
+    pub(crate) late: Histogram<u64>,
     /// Answers.
     pub(crate) requests: u64,
     /// Messages sent and confirmed, or received.
@@ -41,7 +44,8 @@ impl Recorder {
             from,
             to,
             latency: histogram.clone(),
-            delivery: histogram,
+            delivery: histogram.clone(),
+            late: histogram,
             requests: 0,
             messages: 0,
             bytes: 0,
@@ -50,6 +54,13 @@ impl Recorder {
             messages_ever: 0,
             bytes_ever: 0,
             errors_ever: 0,
+        }
+    }
+
+    /// A request of an open loop leaves.
+    pub(crate) fn left(&mut self, intended: u64, now: u64) {
+        if self.counts(intended) {
+            self.late.saturating_record(now.saturating_sub(intended));
         }
     }
 
@@ -114,6 +125,7 @@ impl Recorder {
         self.to = self.to.max(other.to);
         self.latency.add(&other.latency).expect("the bounds are the same");
         self.delivery.add(&other.delivery).expect("the bounds are the same");
+        self.late.add(&other.late).expect("the bounds are the same");
         self.requests += other.requests;
         self.messages += other.messages;
         self.bytes += other.bytes;

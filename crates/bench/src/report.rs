@@ -30,6 +30,10 @@ pub(crate) struct Report {
     /// From the intended time of a send to the arrival at a consumer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delivery_ms: Option<Latency>,
+    /// Of an open loop: from the intended time of a request to when it left. A part of the latency, and the fault of
+    /// this program's machine, unless the window was full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) late_ms: Option<Latency>,
     /// Answers without success, by code and name; `unanswered` and the like have no code.
     pub(crate) errors: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +120,7 @@ impl Report {
             mb_per_second: recorder.bytes as f64 / 1e6 / seconds,
             latency_ms: Latency::of(&recorder.latency),
             delivery_ms: Latency::of(&recorder.delivery),
+            late_ms: Latency::of(&recorder.late),
             errors,
             server: server.map(|(cpu, memory)| ServerUse {
                 cpu: Cpu::of(cpu, messages),
@@ -145,6 +150,9 @@ impl Report {
         }
         if let Some(delivery) = &self.delivery_ms {
             row("delivery ms", delivery.text());
+        }
+        if let Some(late) = &self.late_ms {
+            row("left late ms", late.text());
         }
         match self.errors.is_empty() {
             true => row("errors", "none".into()),

@@ -21,6 +21,9 @@ use crate::run::{Member, Outcome, run};
 use crate::scan::Reply;
 use crate::template::{Template, Topics};
 
+/// Connections that make topics or ask for routes.
+const CONNECTIONS: u32 = 2;
+
 /// Makes many topics, sends to all, asks for routes and lists them
 #[derive(Debug, Args)]
 pub(crate) struct TopicsArgs {
@@ -41,7 +44,7 @@ pub(crate) struct TopicsArgs {
     /// Route queries
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     routes: u64,
-    /// Requests in flight on each of two connections
+    /// Requests in flight on each connection
     #[arg(long, short = 'w', value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     window: u32,
     #[command(flatten)]
@@ -76,11 +79,11 @@ impl TopicsArgs {
         let create = create_topic_request(&topics.name(0), self.queues);
         let create = Template::about_topic(create, protocol::Encoding::Json, &topics)?;
         let outcome = self.ask(create, &topics, &brokers, |broker| &broker.address, self.count)?;
-        steps.push(outcome.report("topics: create", self.words(), &outcome.all()));
+        steps.push(outcome.report("topics: create", self.words(CONNECTIONS), &outcome.all()));
 
         if self.messages > 0 {
             let outcome = self.send(&topics, &brokers)?;
-            steps.push(outcome.report("topics: send to all queues", self.words(), &outcome.all()));
+            steps.push(outcome.report("topics: send to all queues", self.words(1), &outcome.all()));
         }
         let after = server.memory().resident;
 
@@ -89,7 +92,7 @@ impl TopicsArgs {
             let header = GetRouteHeader { topic: &topics.name(0), accept_standard_json_only: true };
             let route = Template::about_topic(Frame::request(105, &header), protocol::Encoding::Json, &topics)?;
             let outcome = self.ask(route, &topics, &brokers[..1], |_| &self.place.namesrv, self.routes)?;
-            steps.push(outcome.report("topics: route queries", self.words(), &outcome.all()));
+            steps.push(outcome.report("topics: route queries", self.words(CONNECTIONS), &outcome.all()));
             list = Some(self.list()?);
         }
         let queues = self.count * u64::from(self.queues) * brokers.len() as u64;
@@ -100,7 +103,7 @@ impl TopicsArgs {
     }
 
     fn load(&self, count: u64) -> Load {
-        Load { connections: 2, threads: 1, duration: 0.0, warm_up: 0.0, count: Some(count) }
+        Load { connections: CONNECTIONS, threads: 1, duration: 0.0, warm_up: 0.0, count: Some(count) }
     }
 
     /// One request about each topic, or about topics in turn, at every broker.
@@ -112,12 +115,11 @@ impl TopicsArgs {
         address: impl Fn(&'b Broker) -> &'b String,
         count: u64,
     ) -> Result<Outcome, Error> {
-        let connections = 2;
         let members = brokers
             .iter()
             .map(|broker| Member {
                 job: Box::new(TopicJob { template: template.clone(), next: 0, topics: topics.count }) as Box<dyn Job>,
-                addresses: vec![address(broker).clone(); connections],
+                addresses: vec![address(broker).clone(); CONNECTIONS as usize],
                 window: self.window as usize,
                 rate: None,
                 count: Some(count),
@@ -153,8 +155,9 @@ impl TopicsArgs {
         Ok((ms, names.unwrap_or(0)))
     }
 
-    fn words(&self) -> String {
-        format!("{} topics of {} queues, 2 x {} in flight", grouped(self.count as f64), self.queues, self.window)
+    fn words(&self, connections: u32) -> String {
+        let topics = grouped(self.count as f64);
+        format!("{topics} topics of {} queues, {connections} x {} in flight", self.queues, self.window)
     }
 
     fn tell(&self, steps: &Steps) {
