@@ -275,10 +275,7 @@ impl Broker {
         }
         for group in name::SYSTEM_GROUPS {
             if self.groups.get(group).is_none() {
-                let open = group != name::TOOLS_GROUP && group.starts_with("CID_ONS");
-                let config = GroupConfig { group_name: group.into(), ..GroupConfig::default() };
-                self.groups
-                    .put(GroupConfig { consume_broadcast_enable: open || config.consume_broadcast_enable, ..config })?;
+                self.groups.put(GroupConfig { group_name: group.into(), ..GroupConfig::default() })?;
             }
         }
         Ok(())
