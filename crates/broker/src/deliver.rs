@@ -70,7 +70,7 @@ impl Broker {
 }
 
 /// A record that says the same as a stored one, with these properties.
-fn copy_of<'a>(record: &RecordView<'a>, properties: &'a str) -> NewRecord<'a> {
+pub(crate) fn copy_of<'a>(record: &RecordView<'a>, properties: &'a str) -> NewRecord<'a> {
     NewRecord {
         topic: record.topic(),
         queue_id: record.queue_id(),

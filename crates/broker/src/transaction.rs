@@ -21,6 +21,7 @@ use protocol::{id, name, properties, sysflag};
 use store::{Appended, LogOffset, Queue, QueueOffset};
 use tracing::{error, info, warn};
 
+use crate::deliver::copy_of;
 use crate::due::{Changing, Due, DueChange, Key, Kind};
 use crate::limits::CHECK_BATCH;
 use crate::state::Change;
@@ -293,15 +294,7 @@ impl Broker {
         let shown = NewRecord {
             topic: record.property(properties::REAL_TOPIC)?,
             queue_id: record.property(properties::REAL_QUEUE)?.parse().ok()?,
-            flag: record.flag(),
-            sys_flag: record.sys_flag(),
-            born_timestamp: record.born_timestamp(),
-            born_host: record.born_host(),
-            store_host: record.store_host(),
-            reconsume_times: record.reconsume_times(),
-            prepared_transaction_offset: record.prepared_transaction_offset(),
-            body: record.body(),
-            properties: record.properties(),
+            ..copy_of(record, record.properties())
         };
         let stamp = Stamp {
             queue_offset: record.queue_offset(),

@@ -111,7 +111,7 @@ pub(crate) fn is_internal(topic: &str, masters: &[Broker]) -> bool {
         || [RETRY_PREFIX, DLQ_PREFIX, "RMQ_SYS_"].iter().any(|prefix| topic.starts_with(prefix))
         || masters.iter().any(|broker| {
             topic == broker.name
-                || topic.strip_prefix(&broker.cluster).is_some_and(|rest| rest.is_empty() || rest == "_REPLY_TOPIC")
+                || topic.strip_prefix(&broker.cluster).is_some_and(|rest| rest.is_empty() || rest == name::REPLY_SUFFIX)
         })
 }
 

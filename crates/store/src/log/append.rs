@@ -6,6 +6,7 @@ use crate::keys::{self, KeyHashes};
 use crate::queue::{Queue, Slot};
 use crate::{Error, LogOffset, QueueOffset};
 use bytes::BytesMut;
+use protocol::name::SCHEDULE_TOPIC;
 use protocol::properties;
 use protocol::record::{self, BLANK_BYTES, Measured, NewRecord, Stamp};
 use protocol::tag::java_hash;
@@ -142,8 +143,6 @@ fn look_up(topic: &str, properties_text: &str, delay_levels: &[Duration]) -> (Ta
     }
     (delay.map_or(tag, Tag::Delay), keys)
 }
-
-const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
 
 /// Source: RocketMQ 5.3.4, `MessageStoreConfig.messageDelayLevel`; levels above the last one mean the last one.
 fn delay_of(level: i64, delay_levels: &[Duration]) -> Option<i64> {
