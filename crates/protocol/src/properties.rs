@@ -36,6 +36,12 @@ pub const UNIQUE_KEY: &str = "UNIQ_KEY";
 pub const CLUSTER: &str = "CLUSTER";
 /// Ordering key.
 pub const SHARDING_KEY: &str = "__SHARDINGKEY";
+/// Further topics whose queues a record stands in, separated by commas.
+pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+/// Its offsets there.
+pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
+/// Lite topic of a message.
+pub const LITE_TOPIC: &str = "__LITE_TOPIC";
 /// Handle of a popped message.
 pub const POP_CK: &str = "POP_CK";
 /// Arbitrary delay in seconds.
