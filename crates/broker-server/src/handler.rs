@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod group;
+pub(crate) mod lite;
 pub(crate) mod message;
 pub(crate) mod offset;
 pub(crate) mod pull;

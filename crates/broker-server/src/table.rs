@@ -8,7 +8,7 @@ use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
 use crate::handler::{
-    client, config, group, message, offset, pull, relay, reply, reset, send, stats, topic, transaction,
+    client, config, group, lite, message, offset, pull, relay, reply, reset, send, stats, topic, transaction,
 };
 use crate::service::{Context, ParkedSend};
 
@@ -106,6 +106,16 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::UpdateBrokerConfig::CODE => now(config::update, &call),
         r::CleanExpiredConsumeQueue::CODE => later(config::clean, call),
         r::DeleteExpiredCommitLog::CODE => later(config::clean, call),
+
+        r::PopLiteMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
+        r::PopLiteMessage::CODE => later(lite::pop, call),
+        r::LiteSubscriptionCtl::CODE => now(lite::subscribe, &call),
+        r::GetBrokerLiteInfo::CODE => now(lite::broker_info, &call),
+        r::GetParentTopicInfo::CODE => now(lite::parent_info, &call),
+        r::GetLiteTopicInfo::CODE => later(lite::topic_info, call),
+        r::GetLiteClientInfo::CODE => now(lite::client_info, &call),
+        r::GetLiteGroupInfo::CODE => later(lite::group_info, call),
+        r::TriggerLiteDispatch::CODE => now(lite::dispatch, &call),
 
         r::ResetOffset::CODE => later(reset::reset, call),
         r::GetConsumerStatus::CODE => later(relay::consumer_status, call),

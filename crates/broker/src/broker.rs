@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use crate::due::{Due, Kind, Loaded, Snapshot};
+use crate::attribute::LITE_BIND_TOPIC;
 use crate::filter::Filters;
+use crate::lite::Lite;
 use crate::offset::Offsets;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
@@ -39,6 +41,7 @@ pub struct Broker {
     pub(crate) cursors: Cursors,
     pub(crate) filters: Filters,
     pub(crate) due: Due,
+    pub(crate) lite: Lite,
     pub(crate) unrecorded: timer::Unrecorded,
     pub(crate) transactions: Transactions,
     pub(crate) stats: Stats,
@@ -98,6 +101,7 @@ impl Broker {
             cursors: Cursors::default(),
             filters: Filters::default(),
             due,
+            lite: Lite::load(&store),
             unrecorded: timer::Unrecorded::default(),
             transactions: Transactions::default(),
             stats: Stats::default(),
@@ -126,6 +130,8 @@ impl Broker {
         }
         self.tasks.spawn(self.clone().run_timers());
         self.tasks.spawn(self.clone().run_retention());
+        self.tasks.spawn(self.clone().run_lite());
+        self.tasks.spawn(self.clone().run_lite_sweeps());
         self.tasks.spawn(self.clone().every(self.config().offset_interval, |broker| {
             if let Err(error) = broker.offsets.save() {
                 warn!(%error, "consumer offsets not saved, trying again");
@@ -307,6 +313,7 @@ impl Broker {
         if self.is_system_topic(topic) {
             return Err(Error::Parameter(format!("the topic [{topic}] belongs to the system and cannot be deleted")));
         }
+        self.delete_lite_topics_of(topic)?;
         let existed = self.topics.remove(topic)?;
         self.store.remove_topic(topic)?;
         self.offsets.remove_topic(topic)?;
@@ -316,8 +323,11 @@ impl Broker {
 
     /// Deletes a group, and its offsets if asked to. Returns whether there was one.
     pub fn delete_group(&self, group: &str, with_offsets: bool) -> Result<bool, Error> {
+        self.forget_lite_group(group);
+        let lite = self.groups.get(group).is_some_and(|group| group.attributes.contains_key(LITE_BIND_TOPIC));
         let existed = self.groups.remove(group)?;
-        if with_offsets {
+        // Source: `AdminBrokerProcessor.deleteSubscriptionGroup`: offsets in lite topics always go.
+        if with_offsets || lite {
             self.offsets.remove_group(group)?;
         }
         if self.topics.get(&name::retry_topic(group)).is_some() {

@@ -20,6 +20,8 @@ mod schedule;
 mod timer;
 mod transaction;
 
+mod lite;
+
 mod client_index;
 mod group;
 mod lock;
@@ -38,6 +40,7 @@ pub use config::Config;
 pub use error::{Error, Forbidden};
 pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
+pub use lite::{LiteAction, LiteStart, LiteSubscription, PopLite, PopLiteRequest, Unsubscribed};
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};

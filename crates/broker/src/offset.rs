@@ -108,6 +108,11 @@ impl Offsets {
         self.find(topic, group)?.queues.lock().resets.remove(&queue)
     }
 
+    /// Pairs of topic and group with offsets.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// Topics in which a group has offsets.
     pub fn topics_of(&self, group: &str) -> Vec<String> {
         self.matching(|standing| standing.group == group).map(|standing| standing.topic.clone()).collect()

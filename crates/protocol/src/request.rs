@@ -5,6 +5,7 @@
 
 mod admin;
 mod client;
+mod lite;
 mod offset;
 mod pull;
 mod push;
@@ -14,6 +15,7 @@ mod send;
 
 pub use admin::*;
 pub use client::*;
+pub use lite::*;
 pub use offset::*;
 pub use pull::*;
 pub use push::*;
