@@ -2,12 +2,14 @@
 
 mod client;
 mod lite;
+mod pop;
 mod route;
 mod settings;
 mod stats;
 
 pub use client::*;
 pub use lite::*;
+pub use pop::*;
 pub use route::*;
 pub use settings::*;
 pub use stats::*;

@@ -78,17 +78,19 @@ impl Broker {
             parent_topic: parent.to_owned(),
             lite_topic: lite_topic.to_owned(),
             subscriber: subscribers.into_iter().map(|(client_id, group)| Subscriber { client_id, group }).collect(),
-            topic_offset: TopicOffset {
-                min_offset: min,
-                max_offset: max,
-                last_update_timestamp: last.unwrap_or(0),
-            },
+            topic_offset: TopicOffset { min_offset: min, max_offset: max, last_update_timestamp: last.unwrap_or(0) },
             sharding_to_broker: true,
         })
     }
 
     /// One client.
-    pub fn lite_client_info(&self, parent: &str, group: &str, client: &str, max: usize) -> Result<LiteClientInfo, Error> {
+    pub fn lite_client_info(
+        &self,
+        parent: &str,
+        group: &str,
+        client: &str,
+        max: usize,
+    ) -> Result<LiteClientInfo, Error> {
         self.require_lite_topic(parent)?;
         self.require_bound(group, parent)?;
         let known = self.lite.registry.client(client).filter(|_| self.lite.registry.is_member(client, group, parent));
@@ -108,9 +110,15 @@ impl Broker {
     }
 
     /// One group, in one lite topic or in all.
-    pub async fn lite_group_info(&self, group: &str, lite_topic: Option<&str>, top: usize) -> Result<LiteGroupInfo, Error> {
+    pub async fn lite_group_info(
+        &self,
+        group: &str,
+        lite_topic: Option<&str>,
+        top: usize,
+    ) -> Result<LiteGroupInfo, Error> {
         let config = self.groups.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))?;
-        let not_lite = || Error::Parameter(format!("the group {group} reads no lite topics: it has no lite.bind.topic"));
+        let not_lite =
+            || Error::Parameter(format!("the group {group} reads no lite topics: it has no lite.bind.topic"));
         let parent = bound_topic(&config).ok_or_else(not_lite)?;
         let mut info = LiteGroupInfo {
             group: group.to_owned(),

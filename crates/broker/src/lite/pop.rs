@@ -109,7 +109,9 @@ impl Broker {
         let config = self.topics.require(topic)?;
         match config.config().attributes.get(MESSAGE_TYPE).map(String::as_str) {
             Some("LITE") => Ok(()),
-            _ => Err(Error::Parameter(format!("the topic {topic} is no parent of lite topics: its message.type is not LITE"))),
+            _ => Err(Error::Parameter(format!(
+                "the topic {topic} is no parent of lite topics: its message.type is not LITE"
+            ))),
         }
     }
 
@@ -117,7 +119,9 @@ impl Broker {
         let config = self.groups.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))?;
         match bound_topic(&config) {
             Some(bound) if bound == topic => Ok(()),
-            Some(bound) => Err(Error::Parameter(format!("the group {group} is bound to the topic {bound}, not {topic}"))),
+            Some(bound) => {
+                Err(Error::Parameter(format!("the group {group} is bound to the topic {bound}, not {topic}")))
+            }
             None => Err(Error::Parameter(format!("the group {group} reads no lite topics: it has no lite.bind.topic"))),
         }
     }
@@ -134,7 +138,8 @@ impl Broker {
     /// # Errors
     /// The receipt is not of a lite topic, or names something that never was.
     pub fn ack_lite(&self, ack: &Ack<'_>, lite_topic: &str) -> Result<(), Error> {
-        let (name, offset) = self.lite_place(ack.topic, ack.group, ack.queue_id, ack.queue_offset, ack.receipt, lite_topic)?;
+        let (name, offset) =
+            self.lite_place(ack.topic, ack.group, ack.queue_id, ack.queue_offset, ack.receipt, lite_topic)?;
         if offset < self.offsets.get(&name, ack.group, 0).unwrap_or(0) {
             return Ok(());
         }
@@ -166,17 +171,26 @@ impl Broker {
     /// # Errors
     /// See [`Broker::ack_lite`].
     pub fn change_invisible_lite(&self, change: &ChangeInvisible<'_>, lite_topic: &str) -> Result<Invisible, Error> {
-        let (name, offset) =
-            self.lite_place(change.topic, change.group, change.queue_id, change.queue_offset, change.receipt, lite_topic)?;
+        let (name, offset) = self.lite_place(
+            change.topic,
+            change.group,
+            change.queue_id,
+            change.queue_offset,
+            change.receipt,
+            lite_topic,
+        )?;
         let Receipt { pop_ms, invisible_ms, revive_queue, .. } = *change.receipt;
         if offset < self.offsets.get(&name, change.group, 0).unwrap_or(0) {
             return Ok(Invisible { pop_ms, invisible_ms, revive_queue });
         }
         let visible_ms = self.now_ms().saturating_add(i64::try_from(change.invisible.as_millis()).unwrap_or(i64::MAX));
         let place: Place = (change.group.into(), name);
-        self.lite.lines.change(&place, |batch| match change.suspend {
-            true => batch.suspend(pop_ms, visible_ms),
-            false => batch.set_visible(offset, pop_ms, visible_ms),
+        self.lite.lines.change(&place, |batch| {
+            if change.suspend {
+                batch.suspend(pop_ms, visible_ms);
+            } else {
+                batch.set_visible(offset, pop_ms, visible_ms);
+            }
         });
         self.lite.lines.look_at(visible_ms, place);
         Ok(Invisible { pop_ms, invisible_ms: visible_ms - pop_ms, revive_queue })
@@ -199,7 +213,9 @@ impl Broker {
         let name = self.lite_queue_name(topic, lite_topic);
         let (_, max) = self.queue_range(&name, 0);
         if offset > max {
-            return Err(Error::NoMessage(format!("offset {offset} of lite topic {lite_topic} lies behind its end {max}")));
+            return Err(Error::NoMessage(format!(
+                "offset {offset} of lite topic {lite_topic} lies behind its end {max}"
+            )));
         }
         Ok((name, offset))
     }
@@ -241,7 +257,9 @@ impl PopLite {
         let registry = &broker.lite.registry;
         let pop_ms = broker.now_ms();
         loop {
-            let Some(poll) = registry.poll(&self.client_id) else { return Ok(self.popped(PopStatus::PollingFull, pop_ms)) };
+            let Some(poll) = registry.poll(&self.client_id) else {
+                return Ok(self.popped(PopStatus::PollingFull, pop_ms));
+            };
             self.offer_what_was_missed();
             let mut popped = self.popped(PopStatus::Found, broker.now_ms());
             let mut soon = Vec::new();
@@ -285,8 +303,7 @@ impl PopLite {
     fn offer_what_was_missed(&self) {
         let lite = &self.broker.lite;
         let Some(wanted) = lite.registry.take_missed(&self.client_id) else { return };
-        let names = wanted
-            .unwrap_or_else(|| lite.of_parent(&self.topic).into_iter().map(|(name, _)| name).collect());
+        let names = wanted.unwrap_or_else(|| lite.of_parent(&self.topic).into_iter().map(|(name, _)| name).collect());
         for name in names {
             self.broker.lite_offer_backlog(&self.client_id, &self.group, &name);
         }
@@ -302,7 +319,8 @@ impl PopLite {
             return Ok(Look::Nothing);
         }
         let first = self.first_offset(name, &queue).await?;
-        let entries = broker.store.entries(&queue, QueueOffset(first as u64), self.room - popped.messages.len()).await?;
+        let entries =
+            broker.store.entries(&queue, QueueOffset(first as u64), self.room - popped.messages.len()).await?;
         if entries.is_empty() {
             let unseen = queue.next_offset().0 as i64 > first;
             return Ok(if unseen { Look::Soon(queue, QueueOffset(first as u64)) } else { Look::Nothing });

@@ -167,7 +167,9 @@ impl Registry {
         let id = inner.id(who.client);
         let wanted: Names = names.iter().cloned().collect();
         let gone: Vec<_> = inner.clients[&id].names.difference(&wanted).cloned().collect();
-        gone.iter().for_each(|name| drop(inner.remove(&id, name)));
+        for name in &gone {
+            inner.remove(&id, name);
+        }
         let new: Vec<_> = wanted.difference(&inner.clients[&id].names).cloned().collect();
         new.iter().for_each(|name| inner.insert(&id, name));
         new
@@ -376,7 +378,9 @@ impl Inner {
         // Whoever waits for it looks once more, and finds that it is gone.
         client.wake.notify_waiters();
         client.wake.notify_one();
-        names.iter().for_each(|name| drop(self.remove(id, name)));
+        for name in &names {
+            self.remove(id, name);
+        }
         if wildcard && let Some(clients) = self.by_parent.get_mut(&parent) {
             self.pairs -= usize::from(clients.remove(id));
             if clients.is_empty() {

@@ -145,7 +145,9 @@ impl Broker {
         let exclusive = group.attributes.get(LITE_SUB_MODEL).is_some_and(|model| model == "Exclusive");
         let added = self.lite.registry.add(who, name, exclusive, self.now_ms());
         let evicted = added.map_err(|QuotaExceeded| {
-            Error::Quota(format!("{LITE_SUBSCRIPTIONS_MAX} subscriptions to lite topics are the most this broker keeps"))
+            Error::Quota(format!(
+                "{LITE_SUBSCRIPTIONS_MAX} subscriptions to lite topics are the most this broker keeps"
+            ))
         })?;
         if !evicted.is_empty() && is_set(group, LITE_RESET_EXCLUSIVE) {
             self.lite_reset(who.group, name, 0);
