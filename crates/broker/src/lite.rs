@@ -104,7 +104,12 @@ impl Broker {
         }
     }
 
-    pub(crate) fn append_lite(&self, queue: &Arc<Queue>, record: &NewRecord<'_>, lite_topic: &str) -> Result<Appended, Error> {
+    pub(crate) fn append_lite(
+        &self,
+        queue: &Arc<Queue>,
+        record: &NewRecord<'_>,
+        lite_topic: &str,
+    ) -> Result<Appended, Error> {
         if lite_topic.contains(['$', ',']) {
             let reason = format!("the lite topic {lite_topic:?} must contain neither $ nor a comma");
             return Err(Error::MessageIllegal(reason));

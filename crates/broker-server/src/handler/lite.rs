@@ -1,7 +1,5 @@
 //! Lite topics.
 
-use std::time::Duration;
-
 use broker::{LiteAction, LiteStart, LiteSubscription, PopLiteRequest, PopStatus, Unsubscribed};
 use protocol::body::{LiteOffsetOption, LiteSubscriptionEntry, LiteSubscriptions};
 use protocol::request::{
@@ -14,26 +12,21 @@ use tracing::debug;
 
 use crate::code::{Outcome, Refusal};
 use crate::connections::id_of;
+use crate::handler::pop::{millis, wait};
 use crate::table::Call;
-
-/// A request may be this late and still wait. Source: `PopLiteMessageProcessor.preCheck`.
-const LATE_MS: i64 = 500;
 
 pub(crate) async fn pop(call: Call) -> Outcome {
     let header: PopLiteMessageHeader<'_> = call.frame.header()?;
-    let now_ms = call.broker().now_ms();
-    let born_ms = header.born_time.filter(|born_ms| *born_ms > 0).unwrap_or(now_ms);
-    if now_ms.saturating_sub(born_ms).saturating_sub(header.poll_time) > LATE_MS {
-        return Err(Refusal::new(code::POLLING_TIMEOUT, "the wait was over before it began"));
-    }
-    let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+    let Some(wait) = wait(&call, header.born_time, header.poll_time) else {
+        return Err(Refusal::new(code::POLLING_TIMEOUT, "the wait was over before the request came"));
+    };
     let pop = call.broker().begin_pop_lite(&PopLiteRequest {
         client_id: header.client_id,
         group: header.consumer_group,
         topic: header.topic,
         max_messages: header.max_msg_num,
-        invisible: ms(header.invisible_time),
-        wait: ms(header.poll_time),
+        invisible: millis(header.invisible_time),
+        wait,
         attempt_id: header.attempt_id,
     })?;
     let popped = pop.run().await?;
