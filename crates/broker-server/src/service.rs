@@ -68,8 +68,11 @@ impl Service for Port {
     }
 
     async fn ready(&self, parked: &ParkedSend) {
-        let mark = self.context.broker.store().acknowledged();
-        let _ = tokio::time::timeout_at(parked.deadline, mark.wait(parked.end)).await;
+        let _ = self.context.broker.store().acknowledged().wait(parked.end).await;
+    }
+
+    fn deadline(&self, parked: &ParkedSend) -> Option<Instant> {
+        Some(parked.deadline)
     }
 
     fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
