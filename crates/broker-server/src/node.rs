@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::{Broker, Recovery};
 use parking_lot::RwLock;
+use protocol::receipt_template::ReceiptTemplate;
 use remoting::{Listener, bind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -107,6 +108,7 @@ impl Node {
         }
         let context = Arc::new(Context {
             registered: Registered::new(broker.topics().changes(), done),
+            receipts: ReceiptTemplate::new(&settings.region, settings.trace_on),
             connections: Connections::default(),
             advertised,
             port: address.port(),
