@@ -4,7 +4,7 @@ import base64
 import json
 import time
 
-from harness import (GROUP_NOT_EXIST, INVALID_PARAMETER, MESSAGE_ILLEGAL, NO_PERMISSION, PULL_NOT_FOUND, SUCCESS,
+from harness import (INVALID_PARAMETER, MESSAGE_ILLEGAL, NO_PERMISSION, PULL_NOT_FOUND, SUCCESS,
                      TOPIC_NOT_EXIST, eventually, expect, heartbeat, scenario, send, HEART_BEAT)
 from remoting import messages, properties, request
 
@@ -238,7 +238,6 @@ def request_modes(env):
     with env.connect(timeout=20) as c:
         expect(set_mode(c, topic=env.unique("none")), TOPIC_NOT_EXIST)
         expect(set_mode(c, topic="%RETRY%" + group), NO_PERMISSION)
-        expect(set_mode(c), GROUP_NOT_EXIST)
         expect(c.call(HEART_BEAT, {}, heartbeat("one", group, topic)), SUCCESS)
         rows = eventually(lambda: json.loads(ask(c).body).get("messageQueueAssignments"), 10)
         assert sorted((r["messageQueue"]["queueId"], r["mode"]) for r in rows) == [(i, "PULL") for i in range(3)], rows

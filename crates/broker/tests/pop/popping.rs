@@ -52,7 +52,7 @@ pub(crate) fn view(message: &PoppedMessage) -> RecordView<'_> {
     RecordView::parse(&message.record).unwrap()
 }
 
-pub(crate) fn bodies(messages: &[PoppedMessage]) -> Vec<String> {
+pub(crate) fn texts(messages: &[PoppedMessage]) -> Vec<String> {
     let mut all: Vec<String> = messages.iter().map(body).collect();
     all.sort_unstable();
     all

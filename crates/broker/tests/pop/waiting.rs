@@ -32,7 +32,7 @@ fn a_waiting_pop_hears_of_a_message_and_of_the_end_of_its_wait() {
         send_all(broker, "T", &["a"]).await;
         for waiting in [first, other] {
             let (popped, took_ms) = waiting.await.unwrap();
-            assert_eq!(bodies(&popped.messages), ["a"]);
+            assert_eq!(texts(&popped.messages), ["a"]);
             assert!(took_ms < 110, "{took_ms}");
         }
         let (popped, took_ms) = empty.await.unwrap();
@@ -71,7 +71,7 @@ fn what_comes_again_wakes_who_waits() {
         // The retry topic does not exist yet; the second time it does.
         for round in 1..4 {
             let (popped, took_ms) = begin(broker, "G", -1, 20_000).await.unwrap();
-            assert_eq!((bodies(&popped.messages), popped.messages[0].deliveries), (vec!["a".into()], round));
+            assert_eq!((texts(&popped.messages), popped.messages[0].deliveries), (vec!["a".into()], round));
             assert!((INVISIBLE_MS - 10..INVISIBLE_MS + 20).contains(&took_ms), "{took_ms}");
         }
     });
