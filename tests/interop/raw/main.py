@@ -14,6 +14,7 @@ import traceback
 import broker    # noqa: F401  registers its scenarios
 import framing   # noqa: F401
 import namesrv   # noqa: F401
+import pop       # noqa: F401
 from harness import SCENARIOS, Env
 
 _print = threading.Lock()
@@ -26,7 +27,7 @@ def report(name, result, seconds, reason=""):
 
 def reason_of(error):
     at = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in at if os.path.basename(f.filename) in ("broker.py", "framing.py", "namesrv.py")]
+    ours = [f for f in at if os.path.basename(f.filename) in ("broker.py", "framing.py", "namesrv.py", "pop.py")]
     line = f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}" if ours else "?"
     return f"{type(error).__name__}: {error} at {line}"
 

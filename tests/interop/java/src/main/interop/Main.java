@@ -23,7 +23,7 @@ public final class Main {
         Map<String, Scenario> known = new LinkedHashMap<>();
         for (List<Scenario> group : List.of(
             Producing.SCENARIOS, Consuming.SCENARIOS, Rebalancing.SCENARIOS, Retrying.SCENARIOS, Pulling.SCENARIOS,
-            Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Special.LATER)) {
+            Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Popping.SCENARIOS)) {
             group.forEach(s -> known.put(s.name(), s));
         }
         String namesrv = null;
