@@ -76,7 +76,7 @@ final class Pushing {
         var properties = dead.get(0).getAsJsonObject("properties");
         equal("never", properties.get("p").getAsString(), "property of the dead letter");
         equal("t", properties.get("TAGS").getAsString(), "tag of the dead letter");
-        equal(topic, properties.get("DLQ_ORIGIN_TOPIC").getAsString(), "origin of the dead letter");
+        equal(ids.get("never"), properties.get("UNIQ_KEY").getAsString(), "message id of the dead letter");
         equal(List.of(1), got.of("good").stream().map(Collector.Arrival::attempt).toList(), "attempts of good");
         equal(List.of(1, 2), got.of("second").stream().map(Collector.Arrival::attempt).toList(), "attempts of second");
         var never = got.of("never");

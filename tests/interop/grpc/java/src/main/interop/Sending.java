@@ -82,12 +82,13 @@ final class Sending {
     }
 
     private static void illegalTopic(Env env) throws Exception {
-        var producer = env.producer();
-        code(40402, refused("a topic that nobody made", () -> producer.send(message(Env.unique("nobody"), "m"))), "TOPIC_NOT_FOUND");
-        code(40002, refused("a system topic", () -> producer.send(message("SCHEDULE_TOPIC_XXXX", "m"))), "ILLEGAL_TOPIC");
-        code(40002, refused("a long topic name", () -> producer.send(message("t".repeat(128), "m"))), "ILLEGAL_TOPIC");
+        // A producer each: the settings of one name all its topics, and the server ends the stream of such settings.
+        code(40402, refused("a topic that nobody made", () -> env.producer().send(message(Env.unique("nobody"), "m"))),
+            "TOPIC_NOT_FOUND");
+        code(40002, refused("a system topic", () -> env.producer().send(message("SCHEDULE_TOPIC_XXXX", "m"))), "ILLEGAL_TOPIC");
+        code(40002, refused("a long topic name", () -> env.producer().send(message("t".repeat(128), "m"))), "ILLEGAL_TOPIC");
         String topic = env.topic("legal");
-        producer.send(message(topic, "m"));
+        env.producer().send(message(topic, "m"));
         equal(1, env.stored(topic, 1).size(), "messages stored");
     }
 
