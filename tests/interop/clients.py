@@ -78,7 +78,8 @@ def build_grpc_java():
 
 
 def build_grpc_go():
-    return ["env", f"HOME={CACHE / 'grpc-go-home'}", *go_program("grpc-go", HERE / "grpc" / "go", "the Go gRPC client")]
+    return ["env", f"rocketmq.client.logRoot={CACHE / 'grpc-go-logs'}", "rocketmq.client.logLevel=error",
+            *go_program("grpc-go", HERE / "grpc" / "go", "the Go gRPC client")]
 
 
 def build_grpc_python():
