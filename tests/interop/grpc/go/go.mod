@@ -1,6 +1,6 @@
 module interop
 
-go 1.26.8
+go 1.24.0
 
 require (
 	contrib.go.opencensus.io/exporter/ocagent v0.7.0 // indirect
