@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod group;
 pub(crate) mod message;
 pub(crate) mod offset;
+pub(crate) mod page;
 pub(crate) mod pull;
 pub(crate) mod relay;
 pub(crate) mod reply;

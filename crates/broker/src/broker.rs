@@ -317,6 +317,7 @@ impl Broker {
     /// Deletes a group, and its offsets if asked to. Returns whether there was one.
     pub fn delete_group(&self, group: &str, with_offsets: bool) -> Result<bool, Error> {
         let existed = self.groups.remove(group)?;
+        self.stats.forget_group(group);
         if with_offsets {
             self.offsets.remove_group(group)?;
         }
