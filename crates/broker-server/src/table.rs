@@ -48,7 +48,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         // Source: `BrokerController.registerProcessor`: the fast port has no pull processor.
         r::PullMessage::CODE | r::LitePullMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
 
-        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
+        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(call),
         r::SendReply::CODE | r::SendReplyV2::CODE => later(reply::reply, call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
         r::RecallMessage::CODE => later(send::recall, call),
