@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use store::Appended;
 
 /// A total that only rises.
 #[derive(Debug, Default)]
@@ -157,7 +158,13 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn stored(&self, topic: &str, messages: usize, bytes: usize) {
+    /// Bytes are those of the records, as in Java.
+    pub(crate) fn stored(&self, topic: &str, messages: usize, appended: &Appended) {
+        let bytes = (appended.end.0 - appended.log_offset.0) as usize;
+        self.put(topic, messages, bytes);
+    }
+
+    fn put(&self, topic: &str, messages: usize, bytes: usize) {
         self.put.add(messages, bytes);
         self.count(Counted::Put, topic, messages, bytes);
     }
@@ -273,7 +280,7 @@ mod tests {
         // One message a second for two days; the first falls between two samples.
         for _ in 0..2 * 86_400 / 10 {
             now_ms += 10_000;
-            stats.stored("T", 10, 1000);
+            stats.put("T", 10, 1000);
             stats.sample(now_ms);
         }
         let [minute, hour, day] = stats.windows(Counted::Put, "T", false).unwrap();

@@ -72,11 +72,14 @@ impl Monitor {
         let mut ages = std::mem::take(&mut *self.ages.lock());
         let latencies = ages.of(&self.context.broker, &lags).await;
         *self.ages.lock() = ages;
+        let (log_min, _) = self.context.broker.store().log_range();
+        let first = self.context.broker.store().record_at(log_min).await.ok().flatten();
+        let oldest_ms = first.and_then(|record| protocol::record::store_timestamp(&record));
         let monitor = self.clone();
-        tokio::task::spawn_blocking(move || monitor.text(&lags, &latencies, began)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || monitor.text(&lags, &latencies, oldest_ms, began)).await.unwrap_or_default()
     }
 
-    fn text(&self, lags: &[Lag], latencies: &[Option<i64>], began: Instant) -> String {
+    fn text(&self, lags: &[Lag], latencies: &[Option<i64>], oldest_ms: Option<i64>, began: Instant) -> String {
         let settings = self.context.settings.read().clone();
         let own = [
             ("cluster", settings.cluster_name.as_str()),
@@ -91,7 +94,7 @@ impl Monitor {
         by_group(&mut out, broker);
         behind(&mut out, broker, lags, latencies);
         connections(&mut out, broker);
-        store(&mut out, broker);
+        store(&mut out, broker, oldest_ms);
         process::add(&mut out);
         let help = "Time it took to collect these figures.";
         out.single("rocketmq_scrape_seconds", Kind::Gauge, help, began.elapsed().as_secs_f64());
@@ -145,7 +148,7 @@ fn messages_in(out: &mut Exposition, broker: &Broker) {
     family("rocketmq_messages_in_total", "Messages stored, by the type their topic is declared to have.", |count| {
         count.messages
     });
-    family("rocketmq_throughput_in_total", "Bytes of bodies stored.", |count| count.bytes);
+    family("rocketmq_throughput_in_total", "Bytes of records stored.", |count| count.bytes);
 }
 
 /// Java labels each message with its own type, here it is what the topic declares. Source: `TopicMessageType`.
@@ -252,7 +255,7 @@ fn connections(out: &mut Exposition, broker: &Broker) {
     });
 }
 
-fn store(out: &mut Exposition, broker: &Broker) {
+fn store(out: &mut Exposition, broker: &Broker, oldest_ms: Option<i64>) {
     let store = broker.store();
     let local = [("storage_type", "local"), ("storage_medium", "disk")];
     let mut gauge = |name: &str, help: &str, value: f64| {
@@ -264,6 +267,9 @@ fn store(out: &mut Exposition, broker: &Broker) {
     gauge("rocketmq_storage_flush_behind_bytes", "Bytes that are not on the disk yet.", unflushed as f64);
     let unseen = store.appended().0.saturating_sub(store.visible().0);
     gauge("rocketmq_storage_dispatch_behind_bytes", "Bytes that consumers do not see yet.", unseen as f64);
+    let kept_ms = oldest_ms.map_or(0, |oldest_ms| broker.now_ms() - oldest_ms);
+    let help = "Age of the oldest message that is kept.";
+    gauge("rocketmq_storage_message_reserve_time_milliseconds", help, kept_ms as f64);
     gauge("rocketmq_timer_dequeue_latency_milliseconds", "How late the next timer is.", broker.timer_lag_ms() as f64);
     if let Ok(usage) = store.usage() {
         let help = "Share of the disk that is in use, 0 to 1.";
