@@ -11,6 +11,7 @@ use settings::{Setting, Settings as _};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::notify::{State, notify};
 use super::registry::AnyRegistry;
 use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
 
@@ -73,7 +74,9 @@ impl BrokerArgs {
             begin,
             &[],
         );
+        notify(State::Ready);
         stop.cancelled().await;
+        notify(State::Stopping);
         info!("stopping");
         node.stop().await;
         Ok(())

@@ -12,6 +12,7 @@ use settings::{Settings as _, settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::notify::{State, notify};
 use super::registry::AnyRegistry;
 use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
 
@@ -111,7 +112,9 @@ impl ServerArgs {
                 &format!("  rocketmq consume{option} hello --from beginning"),
             ],
         );
+        notify(State::Ready);
         stop.cancelled().await;
+        notify(State::Stopping);
         info!("stopping");
         node.stop().await;
         name_server.stop().await;
