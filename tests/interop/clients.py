@@ -9,7 +9,7 @@ import sys
 from servers import HERE
 
 CACHE = HERE / ".cache"
-DEFAULT = ["java-5.5.0", "java-4.9.8", "go", "raw"]
+DEFAULT = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
 ALL = DEFAULT + GRPC
 
@@ -21,7 +21,7 @@ def command_of(client):
     CACHE.mkdir(exist_ok=True)
     if client.startswith("java-"):
         return build_java(client.removeprefix("java-"))
-    return {"go": build_go, "raw": raw, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
+    return {"go": build_go, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
             "grpc-python": build_grpc_python, "grpc-node": build_grpc_node, "grpc-rust": build_grpc_rust}[client]()
 
 
@@ -65,6 +65,11 @@ def go_program(name, source, what):
 
 def raw():
     return [sys.executable, HERE / "raw" / "main.py"]
+
+
+def mqadmin():
+    build_java("5.5.0")
+    return [sys.executable, HERE / "mqadmin" / "main.py", "--jars", CACHE / "java-5.5.0" / "lib"]
 
 
 def build_grpc_java():

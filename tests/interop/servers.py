@@ -70,7 +70,7 @@ class Server:
             # A JVM that has just started leaves requests in the queue for longer than the default of 200 ms.
             self.command = [HERE / "java-server", *flags, "--conf", "waitTimeMillsInSendQueue=5000"]
         else:
-            self.command = [our_binary(), "server", *flags]
+            self.command = [our_binary(), "server", *flags, "--metrics-port", "0"]
         self.process = None
 
     def start(self):

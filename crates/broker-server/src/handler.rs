@@ -7,6 +7,7 @@ pub(crate) mod group;
 pub(crate) mod lite;
 pub(crate) mod message;
 pub(crate) mod offset;
+pub(crate) mod page;
 pub(crate) mod pop;
 pub(crate) mod pull;
 pub(crate) mod relay;

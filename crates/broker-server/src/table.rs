@@ -116,6 +116,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::GetBrokerConsumeStats::CODE => later(stats::consume_of_all, call),
         r::QueryConsumeTimeSpan::CODE => later(stats::time_span, call),
         r::GetBrokerRuntimeInfo::CODE => later(stats::runtime_info, call),
+        r::ViewBrokerStats::CODE => now(stats::view, &call),
         r::GetBrokerHaStatus::CODE => now(stats::ha_status, &call),
 
         r::GetBrokerConfig::CODE => now(config::get, &call),

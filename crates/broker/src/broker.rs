@@ -377,6 +377,7 @@ impl Broker {
         self.forget_lite_group(group);
         let lite = self.groups.get(group).is_some_and(|group| group.attributes.contains_key(LITE_BIND_TOPIC));
         let existed = self.groups.remove(group)?;
+        self.stats.forget_group(group);
         self.pop.forget_group(group);
         let mut retries = vec![name::retry_topic(group)];
         for topic in self.offsets.topics_of(group) {

@@ -182,7 +182,10 @@ impl Broker {
         } else {
             self.append(&topic, queue_id, delay_level, message, text)?
         };
-        self.stats.stored(topic.name(), 1, message.body.len());
+        self.stats.stored(topic.name(), 1, &appended);
+        if dead && let Some(group) = message.topic.strip_prefix(name::RETRY_PREFIX) {
+            self.stats.dead(group, message.topic, message.body.len());
+        }
         Ok(Receipt { queue_id, appended, unique_key: Some(unique_key), wait: !wishes.no_wait, recall_handle })
     }
 
@@ -251,7 +254,7 @@ impl Broker {
             return Err(Error::MessageIllegal("the batch holds no message".into()));
         }
         let appended = self.store.append_batch(&queue, &records)?;
-        self.stats.stored(topic.name(), records.len(), message.body.len());
+        self.stats.stored(topic.name(), records.len(), &appended);
         Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait, recall_handle: None })
     }
 
