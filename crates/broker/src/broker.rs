@@ -121,6 +121,7 @@ impl Broker {
         };
         broker.load(tables);
         changes.into_iter().for_each(|change| broker.replay(change));
+        broker.land_doubled_flights();
         broker.create_system_topics()?;
         broker.stats.sample(broker.now_ms());
         Ok((Arc::new(broker), recovery))
