@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker::{Broker, LogOffset, Receipt};
 use parking_lot::RwLock;
-use protocol::receipt::ReceiptTemplate;
+use protocol::receipt_template::ReceiptTemplate;
 use protocol::{Frame, code};
 use remoting::{Answer, Outbox, Peer, ReplyTo, Service};
 use tokio::time::Instant;

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use bytes::{BufMut, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use protocol::receipt::{Receipt, ReceiptTemplate};
+use protocol::receipt_template::{ReceiptTemplate, ReceiptValues};
 use protocol::request::SendMessageV2Header;
 use protocol::{Encoding, Frame, properties};
 
@@ -55,7 +55,7 @@ fn header_decode(criterion: &mut Criterion) {
 fn receipt(criterion: &mut Criterion) {
     let template = ReceiptTemplate::new("DefaultRegion", true);
     let mut out = BytesMut::with_capacity(1 << 16);
-    let mut receipt = Receipt {
+    let mut receipt = ReceiptValues {
         opaque: 12345,
         store_host: "127.0.0.1:10911".parse().unwrap(),
         log_offset: 1 << 30,

@@ -6,7 +6,7 @@ use broker::{LogOffset, NewMessage, SendBack};
 use protocol::header::{FieldWriter, Header};
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
-use protocol::receipt::Receipt;
+use protocol::receipt_template::ReceiptValues;
 use protocol::request::{
     ConsumerSendBackHeader, RecallMessageHeader, RecallMessageReply, Request, SendMessage, SendMessageHeader,
     SendMessageReply, SendMessageV2Header, SendReply,
@@ -80,7 +80,7 @@ pub(crate) fn write_plain_receipt(context: &Context, parked: &ParkedSend, to: Re
         return false;
     };
     out.reply_json(to, |opaque, bytes| {
-        let receipt = Receipt {
+        let receipt = ReceiptValues {
             opaque,
             store_host: parked.store_host,
             log_offset: log_offset.0,
