@@ -166,7 +166,7 @@ async fn forget_silent_clients(context: Arc<Context>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         let changed = context.broker.expire_sessions();
-        context.connections.notify(&context.broker, &changed);
+        context.broker.tell(&changed);
     }
 }
 

@@ -24,6 +24,7 @@ mod client_index;
 mod group;
 mod lock;
 mod offset;
+mod reach;
 mod session;
 mod topic;
 
@@ -42,6 +43,7 @@ pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
+pub use reach::{AskError, Asked, Client, Question, Reach, Told};
 pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
