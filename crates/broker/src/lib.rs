@@ -8,6 +8,7 @@ mod config;
 mod error;
 
 mod filter;
+mod pop;
 mod pull;
 mod query;
 mod reply;
@@ -41,6 +42,7 @@ pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
+pub use pop::{Ack, ChangeInvisible, Invisible, Pop, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
 pub use reach::{AskError, Asked, Client, Question, Reach, Told};

@@ -55,6 +55,19 @@ pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
 }
 
+/// Separates group and topic in the newer names of the retry topics of POP; no name of a topic or group has it.
+pub const POP_RETRY_SEPARATOR_V2: char = '+';
+
+/// Retry topic of POP, with the older kind of name, which does not tell where the group ends. Source: `KeyBuilder`.
+pub fn pop_retry_topic_v1(group: &str, topic: &str) -> String {
+    format!("{RETRY_PREFIX}{group}_{topic}")
+}
+
+/// Retry topic of POP, with the newer kind of name.
+pub fn pop_retry_topic_v2(group: &str, topic: &str) -> String {
+    format!("{RETRY_PREFIX}{group}{POP_RETRY_SEPARATOR_V2}{topic}")
+}
+
 /// Topic of the replies in a cluster.
 pub fn reply_topic(cluster: &str) -> String {
     format!("{cluster}{REPLY_SUFFIX}")
