@@ -57,6 +57,7 @@ pub struct Node {
     recovery: Recovery,
     address: SocketAddr,
     fast_address: SocketAddr,
+    advertised: Option<IpAddr>,
     stop: CancellationToken,
     /// Stopped after the listeners: name servers are left first, by their own token.
     leave: CancellationToken,
@@ -126,7 +127,7 @@ impl Node {
         let (stopped, asking) = (stop.clone(), transaction::ask_producers(context.clone()));
         tasks.spawn(async move { stopped.run_until_cancelled(asking).await.unwrap_or_default() });
         context.registered.clone().wait().await;
-        Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks })
+        Ok(Node { broker, recovery, address, fast_address, advertised, stop, leave, registrars, tasks })
     }
 
     /// Where clients connect.
@@ -137,6 +138,11 @@ impl Node {
     /// Where clients of the VIP channel connect.
     pub fn fast_address(&self) -> SocketAddr {
         self.fast_address
+    }
+
+    /// `brokerIP1`, resolved.
+    pub fn advertised(&self) -> Option<IpAddr> {
+        self.advertised
     }
 
     /// What opening the store found.

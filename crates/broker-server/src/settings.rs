@@ -217,6 +217,7 @@ impl Settings {
             transaction_check_interval: self.transaction_check_interval,
             transaction_checks_max: self.transaction_checks_max,
             long_polling: self.long_polling,
+            flush_timeout: self.sync_flush_timeout,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,
             ..Config::new(self.store_dir.join("config"))

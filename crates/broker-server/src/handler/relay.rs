@@ -24,7 +24,8 @@ pub(crate) async fn running_info(call: Call) -> Outcome {
     let header: GetConsumerRunningInfoHeader<'_> = call.frame.header()?;
     let consumer = find(&call, header.consumer_group, Some(header.client_id))?;
     let Some(other) = ask(&call, &consumer, Question::ThreadStack)? else {
-        return relay(&peer_of(&call, &consumer)?, Frame::request(call.frame.code, &header)).await;
+        let peer = peer_of(&call, &consumer)?;
+        return relay(&peer, Frame::request(call.frame.code, &header)).await;
     };
     // A client of another wire knows nothing else of what admin tools are shown.
     let stack = match header.jstack_enable {

@@ -43,7 +43,7 @@ impl BrokerArgs {
             ("listenPort", text(self.listen_port)),
             ("fastListenPort", text(self.fast_listen_port)),
         ];
-        let (settings, dir) = self.common.load_broker(&flags, None)?;
+        let (settings, dir) = self.common.load_broker(&flags, &mut [])?;
         if settings.namesrv_addr.is_empty() {
             bail!(
                 "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \

@@ -143,9 +143,7 @@ pub struct SystemProperties {
     #[prost(string, optional, tag = "18")]
     pub trace_context: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "19")]
-    pub orphaned_transaction_recovery_duration: ::core::option::Option<
-        ::prost_types::Duration,
-    >,
+    pub orphaned_transaction_recovery_duration: ::core::option::Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "20")]
     pub dead_letter_queue: ::core::option::Option<DeadLetterQueue>,
     #[prost(string, optional, tag = "21")]
@@ -166,10 +164,7 @@ pub struct Message {
     #[prost(message, optional, tag = "1")]
     pub topic: ::core::option::Option<Resource>,
     #[prost(map = "string, string", tag = "2")]
-    pub user_properties: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub user_properties: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(message, optional, tag = "3")]
     pub system_properties: ::core::option::Option<SystemProperties>,
     #[prost(bytes = "bytes", tag = "4")]
@@ -208,10 +203,7 @@ pub struct Settings {
     #[prost(message, optional, tag = "8")]
     pub metric: ::core::option::Option<Metric>,
     #[prost(map = "string, string", tag = "9")]
-    pub client_properties: ::std::collections::HashMap<
-        ::prost::alloc::string::String,
-        ::prost::alloc::string::String,
-    >,
+    pub client_properties: ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     #[prost(oneof = "settings::PubSub", tags = "5, 6")]
     pub pub_sub: ::core::option::Option<settings::PubSub>,
 }
@@ -266,17 +258,7 @@ pub struct OffsetOption {
 }
 /// Nested message and enum types in `OffsetOption`.
 pub mod offset_option {
-    #[derive(
-        Clone,
-        Copy,
-        Debug,
-        PartialEq,
-        Eq,
-        Hash,
-        PartialOrd,
-        Ord,
-        ::prost::Enumeration
-    )]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Policy {
         Last = 0,
@@ -817,9 +799,7 @@ impl Code {
             Self::IllegalInvisibleTime => "ILLEGAL_INVISIBLE_TIME",
             Self::IllegalDeliveryTime => "ILLEGAL_DELIVERY_TIME",
             Self::InvalidReceiptHandle => "INVALID_RECEIPT_HANDLE",
-            Self::MessagePropertyConflictWithType => {
-                "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE"
-            }
+            Self::MessagePropertyConflictWithType => "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE",
             Self::UnrecognizedClientType => "UNRECOGNIZED_CLIENT_TYPE",
             Self::MessageCorrupted => "MESSAGE_CORRUPTED",
             Self::ClientIdRequired => "CLIENT_ID_REQUIRED",
@@ -878,9 +858,7 @@ impl Code {
             "ILLEGAL_INVISIBLE_TIME" => Some(Self::IllegalInvisibleTime),
             "ILLEGAL_DELIVERY_TIME" => Some(Self::IllegalDeliveryTime),
             "INVALID_RECEIPT_HANDLE" => Some(Self::InvalidReceiptHandle),
-            "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE" => {
-                Some(Self::MessagePropertyConflictWithType)
-            }
+            "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE" => Some(Self::MessagePropertyConflictWithType),
             "UNRECOGNIZED_CLIENT_TYPE" => Some(Self::UnrecognizedClientType),
             "MESSAGE_CORRUPTED" => Some(Self::MessageCorrupted),
             "CLIENT_ID_REQUIRED" => Some(Self::ClientIdRequired),
@@ -903,9 +881,7 @@ impl Code {
             "PRECONDITION_FAILED" => Some(Self::PreconditionFailed),
             "TOO_MANY_REQUESTS" => Some(Self::TooManyRequests),
             "LITE_TOPIC_QUOTA_EXCEEDED" => Some(Self::LiteTopicQuotaExceeded),
-            "LITE_SUBSCRIPTION_QUOTA_EXCEEDED" => {
-                Some(Self::LiteSubscriptionQuotaExceeded)
-            }
+            "LITE_SUBSCRIPTION_QUOTA_EXCEEDED" => Some(Self::LiteSubscriptionQuotaExceeded),
             "REQUEST_HEADER_FIELDS_TOO_LARGE" => Some(Self::RequestHeaderFieldsTooLarge),
             "MESSAGE_PROPERTIES_TOO_LARGE" => Some(Self::MessagePropertiesTooLarge),
             "INTERNAL_ERROR" => Some(Self::InternalError),
@@ -1319,15 +1295,9 @@ pub struct SyncLiteSubscriptionResponse {
 }
 /// Generated client implementations.
 pub mod messaging_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
     #[derive(Debug, Clone)]
     pub struct MessagingServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1347,22 +1317,16 @@ pub mod messaging_service_client {
             let inner = tonic::client::Grpc::with_origin(inner, origin);
             Self { inner }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> MessagingServiceClient<InterceptedService<T, F>>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> MessagingServiceClient<InterceptedService<T, F>>
         where
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
                 >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             MessagingServiceClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -1401,492 +1365,265 @@ pub mod messaging_service_client {
         pub async fn query_route(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryRouteRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryRouteResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::QueryRouteResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/QueryRoute",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/QueryRoute");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "QueryRoute"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "QueryRoute"));
             self.inner.unary(req, path, codec).await
         }
         /// The client is alive.
         pub async fn heartbeat(
             &mut self,
             request: impl tonic::IntoRequest<super::HeartbeatRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::HeartbeatResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::HeartbeatResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/Heartbeat",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/Heartbeat");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "Heartbeat"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "Heartbeat"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn send_message(
             &mut self,
             request: impl tonic::IntoRequest<super::SendMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::SendMessageResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::SendMessageResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/SendMessage",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/SendMessage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "SendMessage"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "SendMessage"));
             self.inner.unary(req, path, codec).await
         }
         /// Which queues a push consumer receives from.
         pub async fn query_assignment(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryAssignmentRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryAssignmentResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::QueryAssignmentResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/QueryAssignment",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/QueryAssignment");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "QueryAssignment",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "QueryAssignment"));
             self.inner.unary(req, path, codec).await
         }
         /// Messages, each invisible to others for a time: a status, messages, and when they left.
         pub async fn receive_message(
             &mut self,
             request: impl tonic::IntoRequest<super::ReceiveMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::ReceiveMessageResponse>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ReceiveMessageResponse>>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/ReceiveMessage",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/ReceiveMessage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "ReceiveMessage",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "ReceiveMessage"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn ack_message(
             &mut self,
             request: impl tonic::IntoRequest<super::AckMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::AckMessageResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::AckMessageResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/AckMessage",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/AckMessage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "AckMessage"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "AckMessage"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn forward_message_to_dead_letter_queue(
             &mut self,
-            request: impl tonic::IntoRequest<
-                super::ForwardMessageToDeadLetterQueueRequest,
-            >,
-        ) -> std::result::Result<
-            tonic::Response<super::ForwardMessageToDeadLetterQueueResponse>,
-            tonic::Status,
-        > {
+            request: impl tonic::IntoRequest<super::ForwardMessageToDeadLetterQueueRequest>,
+        ) -> std::result::Result<tonic::Response<super::ForwardMessageToDeadLetterQueueResponse>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/apache.rocketmq.v2.MessagingService/ForwardMessageToDeadLetterQueue",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "ForwardMessageToDeadLetterQueue",
-                    ),
-                );
+                .insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "ForwardMessageToDeadLetterQueue"));
             self.inner.unary(req, path, codec).await
         }
         /// Messages by offset: a status, messages, and where to go on.
         pub async fn pull_message(
             &mut self,
             request: impl tonic::IntoRequest<super::PullMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::PullMessageResponse>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::PullMessageResponse>>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/PullMessage",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/PullMessage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "PullMessage"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "PullMessage"));
             self.inner.server_streaming(req, path, codec).await
         }
         pub async fn update_offset(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::UpdateOffsetResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::UpdateOffsetResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/UpdateOffset",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/UpdateOffset");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "UpdateOffset",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "UpdateOffset"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_offset(
             &mut self,
             request: impl tonic::IntoRequest<super::GetOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetOffsetResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::GetOffsetResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/GetOffset",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/GetOffset");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "GetOffset"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "GetOffset"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn query_offset(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryOffsetResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::QueryOffsetResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/QueryOffset",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/QueryOffset");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "QueryOffset"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "QueryOffset"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn end_transaction(
             &mut self,
             request: impl tonic::IntoRequest<super::EndTransactionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::EndTransactionResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::EndTransactionResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/EndTransaction",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/EndTransaction");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "EndTransaction",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "EndTransaction"));
             self.inner.unary(req, path, codec).await
         }
         /// Settings both ways, and what the server asks of a client.
         pub async fn telemetry(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::TelemetryCommand>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::TelemetryCommand>>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::TelemetryCommand>>, tonic::Status>
+        {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/Telemetry",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/Telemetry");
             let mut req = request.into_streaming_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("apache.rocketmq.v2.MessagingService", "Telemetry"),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "Telemetry"));
             self.inner.streaming(req, path, codec).await
         }
         /// The client leaves.
         pub async fn notify_client_termination(
             &mut self,
             request: impl tonic::IntoRequest<super::NotifyClientTerminationRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NotifyClientTerminationResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::NotifyClientTerminationResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/NotifyClientTermination",
-            );
+            let path =
+                http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/NotifyClientTermination");
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "NotifyClientTermination",
-                    ),
-                );
+                .insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "NotifyClientTermination"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn change_invisible_duration(
             &mut self,
             request: impl tonic::IntoRequest<super::ChangeInvisibleDurationRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ChangeInvisibleDurationResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::ChangeInvisibleDurationResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/ChangeInvisibleDuration",
-            );
+            let path =
+                http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/ChangeInvisibleDuration");
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "ChangeInvisibleDuration",
-                    ),
-                );
+                .insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "ChangeInvisibleDuration"));
             self.inner.unary(req, path, codec).await
         }
         /// Takes a message back that waits for its time.
         pub async fn recall_message(
             &mut self,
             request: impl tonic::IntoRequest<super::RecallMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RecallMessageResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::RecallMessageResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/RecallMessage",
-            );
+            let path = http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/RecallMessage");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "RecallMessage",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "RecallMessage"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn sync_lite_subscription(
             &mut self,
             request: impl tonic::IntoRequest<super::SyncLiteSubscriptionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::SyncLiteSubscriptionResponse>,
-            tonic::Status,
-        > {
+        ) -> std::result::Result<tonic::Response<super::SyncLiteSubscriptionResponse>, tonic::Status> {
             self.inner
                 .ready()
                 .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/apache.rocketmq.v2.MessagingService/SyncLiteSubscription",
-            );
+            let path =
+                http::uri::PathAndQuery::from_static("/apache.rocketmq.v2.MessagingService/SyncLiteSubscription");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new(
-                        "apache.rocketmq.v2.MessagingService",
-                        "SyncLiteSubscription",
-                    ),
-                );
+            req.extensions_mut().insert(GrpcMethod::new("apache.rocketmq.v2.MessagingService", "SyncLiteSubscription"));
             self.inner.unary(req, path, codec).await
         }
     }
 }
 /// Generated server implementations.
 pub mod messaging_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with MessagingServiceServer.
     #[async_trait]
@@ -1895,107 +1632,66 @@ pub mod messaging_service_server {
         async fn query_route(
             &self,
             request: tonic::Request<super::QueryRouteRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryRouteResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::QueryRouteResponse>, tonic::Status>;
         /// The client is alive.
         async fn heartbeat(
             &self,
             request: tonic::Request<super::HeartbeatRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::HeartbeatResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::HeartbeatResponse>, tonic::Status>;
         async fn send_message(
             &self,
             request: tonic::Request<super::SendMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::SendMessageResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::SendMessageResponse>, tonic::Status>;
         /// Which queues a push consumer receives from.
         async fn query_assignment(
             &self,
             request: tonic::Request<super::QueryAssignmentRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryAssignmentResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::QueryAssignmentResponse>, tonic::Status>;
         /// Server streaming response type for the ReceiveMessage method.
         type ReceiveMessageStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ReceiveMessageResponse, tonic::Status>,
-            >
-            + std::marker::Send
+            > + std::marker::Send
             + 'static;
         /// Messages, each invisible to others for a time: a status, messages, and when they left.
         async fn receive_message(
             &self,
             request: tonic::Request<super::ReceiveMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::ReceiveMessageStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::ReceiveMessageStream>, tonic::Status>;
         async fn ack_message(
             &self,
             request: tonic::Request<super::AckMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::AckMessageResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::AckMessageResponse>, tonic::Status>;
         async fn forward_message_to_dead_letter_queue(
             &self,
             request: tonic::Request<super::ForwardMessageToDeadLetterQueueRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ForwardMessageToDeadLetterQueueResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::ForwardMessageToDeadLetterQueueResponse>, tonic::Status>;
         /// Server streaming response type for the PullMessage method.
-        type PullMessageStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::PullMessageResponse, tonic::Status>,
-            >
+        type PullMessageStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::PullMessageResponse, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// Messages by offset: a status, messages, and where to go on.
         async fn pull_message(
             &self,
             request: tonic::Request<super::PullMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<Self::PullMessageStream>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<Self::PullMessageStream>, tonic::Status>;
         async fn update_offset(
             &self,
             request: tonic::Request<super::UpdateOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::UpdateOffsetResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::UpdateOffsetResponse>, tonic::Status>;
         async fn get_offset(
             &self,
             request: tonic::Request<super::GetOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetOffsetResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::GetOffsetResponse>, tonic::Status>;
         async fn query_offset(
             &self,
             request: tonic::Request<super::QueryOffsetRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::QueryOffsetResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::QueryOffsetResponse>, tonic::Status>;
         async fn end_transaction(
             &self,
             request: tonic::Request<super::EndTransactionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::EndTransactionResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::EndTransactionResponse>, tonic::Status>;
         /// Server streaming response type for the Telemetry method.
-        type TelemetryStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::TelemetryCommand, tonic::Status>,
-            >
+        type TelemetryStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::TelemetryCommand, tonic::Status>>
             + std::marker::Send
             + 'static;
         /// Settings both ways, and what the server asks of a client.
@@ -2007,32 +1703,20 @@ pub mod messaging_service_server {
         async fn notify_client_termination(
             &self,
             request: tonic::Request<super::NotifyClientTerminationRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::NotifyClientTerminationResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::NotifyClientTerminationResponse>, tonic::Status>;
         async fn change_invisible_duration(
             &self,
             request: tonic::Request<super::ChangeInvisibleDurationRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ChangeInvisibleDurationResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::ChangeInvisibleDurationResponse>, tonic::Status>;
         /// Takes a message back that waits for its time.
         async fn recall_message(
             &self,
             request: tonic::Request<super::RecallMessageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::RecallMessageResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::RecallMessageResponse>, tonic::Status>;
         async fn sync_lite_subscription(
             &self,
             request: tonic::Request<super::SyncLiteSubscriptionRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::SyncLiteSubscriptionResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::SyncLiteSubscriptionResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct MessagingServiceServer<T> {
@@ -2055,10 +1739,7 @@ pub mod messaging_service_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -2102,10 +1783,7 @@ pub mod messaging_service_server {
         type Response = http::Response<tonic::body::Body>;
         type Error = std::convert::Infallible;
         type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
             Poll::Ready(Ok(()))
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
@@ -2113,23 +1791,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/QueryRoute" => {
                     #[allow(non_camel_case_types)]
                     struct QueryRouteSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::QueryRouteRequest>
-                    for QueryRouteSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::QueryRouteRequest> for QueryRouteSvc<T> {
                         type Response = super::QueryRouteResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::QueryRouteRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::QueryRouteRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::query_route(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::query_route(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2142,14 +1809,8 @@ pub mod messaging_service_server {
                         let method = QueryRouteSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2158,23 +1819,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/Heartbeat" => {
                     #[allow(non_camel_case_types)]
                     struct HeartbeatSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::HeartbeatRequest>
-                    for HeartbeatSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::HeartbeatRequest> for HeartbeatSvc<T> {
                         type Response = super::HeartbeatResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::HeartbeatRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::HeartbeatRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::heartbeat(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::heartbeat(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2187,14 +1837,8 @@ pub mod messaging_service_server {
                         let method = HeartbeatSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2203,23 +1847,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/SendMessage" => {
                     #[allow(non_camel_case_types)]
                     struct SendMessageSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::SendMessageRequest>
-                    for SendMessageSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::SendMessageRequest> for SendMessageSvc<T> {
                         type Response = super::SendMessageResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::SendMessageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SendMessageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::send_message(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::send_message(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2232,14 +1865,8 @@ pub mod messaging_service_server {
                         let method = SendMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2248,24 +1875,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/QueryAssignment" => {
                     #[allow(non_camel_case_types)]
                     struct QueryAssignmentSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::QueryAssignmentRequest>
-                    for QueryAssignmentSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::QueryAssignmentRequest> for QueryAssignmentSvc<T> {
                         type Response = super::QueryAssignmentResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::QueryAssignmentRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::QueryAssignmentRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::query_assignment(&inner, request)
-                                    .await
-                            };
+                            let fut = async move { <T as MessagingService>::query_assignment(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2278,14 +1893,8 @@ pub mod messaging_service_server {
                         let method = QueryAssignmentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2294,25 +1903,13 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/ReceiveMessage" => {
                     #[allow(non_camel_case_types)]
                     struct ReceiveMessageSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::ServerStreamingService<super::ReceiveMessageRequest>
-                    for ReceiveMessageSvc<T> {
+                    impl<T: MessagingService> tonic::server::ServerStreamingService<super::ReceiveMessageRequest> for ReceiveMessageSvc<T> {
                         type Response = super::ReceiveMessageResponse;
                         type ResponseStream = T::ReceiveMessageStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ReceiveMessageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ReceiveMessageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::receive_message(&inner, request)
-                                    .await
-                            };
+                            let fut = async move { <T as MessagingService>::receive_message(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2325,14 +1922,8 @@ pub mod messaging_service_server {
                         let method = ReceiveMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -2341,23 +1932,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/AckMessage" => {
                     #[allow(non_camel_case_types)]
                     struct AckMessageSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::AckMessageRequest>
-                    for AckMessageSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::AckMessageRequest> for AckMessageSvc<T> {
                         type Response = super::AckMessageResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::AckMessageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::AckMessageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::ack_message(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::ack_message(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2370,14 +1950,8 @@ pub mod messaging_service_server {
                         let method = AckMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2385,32 +1959,19 @@ pub mod messaging_service_server {
                 }
                 "/apache.rocketmq.v2.MessagingService/ForwardMessageToDeadLetterQueue" => {
                     #[allow(non_camel_case_types)]
-                    struct ForwardMessageToDeadLetterQueueSvc<T: MessagingService>(
-                        pub Arc<T>,
-                    );
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<
-                        super::ForwardMessageToDeadLetterQueueRequest,
-                    > for ForwardMessageToDeadLetterQueueSvc<T> {
+                    struct ForwardMessageToDeadLetterQueueSvc<T: MessagingService>(pub Arc<T>);
+                    impl<T: MessagingService> tonic::server::UnaryService<super::ForwardMessageToDeadLetterQueueRequest>
+                        for ForwardMessageToDeadLetterQueueSvc<T>
+                    {
                         type Response = super::ForwardMessageToDeadLetterQueueResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                super::ForwardMessageToDeadLetterQueueRequest,
-                            >,
+                            request: tonic::Request<super::ForwardMessageToDeadLetterQueueRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as MessagingService>::forward_message_to_dead_letter_queue(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
+                                <T as MessagingService>::forward_message_to_dead_letter_queue(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -2424,14 +1985,8 @@ pub mod messaging_service_server {
                         let method = ForwardMessageToDeadLetterQueueSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2440,24 +1995,13 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/PullMessage" => {
                     #[allow(non_camel_case_types)]
                     struct PullMessageSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::ServerStreamingService<super::PullMessageRequest>
-                    for PullMessageSvc<T> {
+                    impl<T: MessagingService> tonic::server::ServerStreamingService<super::PullMessageRequest> for PullMessageSvc<T> {
                         type Response = super::PullMessageResponse;
                         type ResponseStream = T::PullMessageStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::PullMessageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::PullMessageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::pull_message(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::pull_message(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2470,14 +2014,8 @@ pub mod messaging_service_server {
                         let method = PullMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
@@ -2486,24 +2024,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/UpdateOffset" => {
                     #[allow(non_camel_case_types)]
                     struct UpdateOffsetSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::UpdateOffsetRequest>
-                    for UpdateOffsetSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::UpdateOffsetRequest> for UpdateOffsetSvc<T> {
                         type Response = super::UpdateOffsetResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::UpdateOffsetRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::UpdateOffsetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::update_offset(&inner, request)
-                                    .await
-                            };
+                            let fut = async move { <T as MessagingService>::update_offset(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2516,14 +2042,8 @@ pub mod messaging_service_server {
                         let method = UpdateOffsetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2532,23 +2052,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/GetOffset" => {
                     #[allow(non_camel_case_types)]
                     struct GetOffsetSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::GetOffsetRequest>
-                    for GetOffsetSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::GetOffsetRequest> for GetOffsetSvc<T> {
                         type Response = super::GetOffsetResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetOffsetRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::GetOffsetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::get_offset(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::get_offset(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2561,14 +2070,8 @@ pub mod messaging_service_server {
                         let method = GetOffsetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2577,23 +2080,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/QueryOffset" => {
                     #[allow(non_camel_case_types)]
                     struct QueryOffsetSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::QueryOffsetRequest>
-                    for QueryOffsetSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::QueryOffsetRequest> for QueryOffsetSvc<T> {
                         type Response = super::QueryOffsetResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::QueryOffsetRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::QueryOffsetRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::query_offset(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::query_offset(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2606,14 +2098,8 @@ pub mod messaging_service_server {
                         let method = QueryOffsetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2622,24 +2108,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/EndTransaction" => {
                     #[allow(non_camel_case_types)]
                     struct EndTransactionSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::EndTransactionRequest>
-                    for EndTransactionSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::EndTransactionRequest> for EndTransactionSvc<T> {
                         type Response = super::EndTransactionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::EndTransactionRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::EndTransactionRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::end_transaction(&inner, request)
-                                    .await
-                            };
+                            let fut = async move { <T as MessagingService>::end_transaction(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2652,14 +2126,8 @@ pub mod messaging_service_server {
                         let method = EndTransactionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2668,26 +2136,16 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/Telemetry" => {
                     #[allow(non_camel_case_types)]
                     struct TelemetrySvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::StreamingService<super::TelemetryCommand>
-                    for TelemetrySvc<T> {
+                    impl<T: MessagingService> tonic::server::StreamingService<super::TelemetryCommand> for TelemetrySvc<T> {
                         type Response = super::TelemetryCommand;
                         type ResponseStream = T::TelemetryStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                tonic::Streaming<super::TelemetryCommand>,
-                            >,
+                            request: tonic::Request<tonic::Streaming<super::TelemetryCommand>>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::telemetry(&inner, request).await
-                            };
+                            let fut = async move { <T as MessagingService>::telemetry(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2700,14 +2158,8 @@ pub mod messaging_service_server {
                         let method = TelemetrySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
@@ -2716,28 +2168,18 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/NotifyClientTermination" => {
                     #[allow(non_camel_case_types)]
                     struct NotifyClientTerminationSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::NotifyClientTerminationRequest>
-                    for NotifyClientTerminationSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::NotifyClientTerminationRequest>
+                        for NotifyClientTerminationSvc<T>
+                    {
                         type Response = super::NotifyClientTerminationResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                super::NotifyClientTerminationRequest,
-                            >,
+                            request: tonic::Request<super::NotifyClientTerminationRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as MessagingService>::notify_client_termination(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
+                                <T as MessagingService>::notify_client_termination(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -2751,14 +2193,8 @@ pub mod messaging_service_server {
                         let method = NotifyClientTerminationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2767,28 +2203,18 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/ChangeInvisibleDuration" => {
                     #[allow(non_camel_case_types)]
                     struct ChangeInvisibleDurationSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::ChangeInvisibleDurationRequest>
-                    for ChangeInvisibleDurationSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::ChangeInvisibleDurationRequest>
+                        for ChangeInvisibleDurationSvc<T>
+                    {
                         type Response = super::ChangeInvisibleDurationResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                super::ChangeInvisibleDurationRequest,
-                            >,
+                            request: tonic::Request<super::ChangeInvisibleDurationRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as MessagingService>::change_invisible_duration(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
+                                <T as MessagingService>::change_invisible_duration(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -2802,14 +2228,8 @@ pub mod messaging_service_server {
                         let method = ChangeInvisibleDurationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2818,24 +2238,12 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/RecallMessage" => {
                     #[allow(non_camel_case_types)]
                     struct RecallMessageSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::RecallMessageRequest>
-                    for RecallMessageSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::RecallMessageRequest> for RecallMessageSvc<T> {
                         type Response = super::RecallMessageResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RecallMessageRequest>,
-                        ) -> Self::Future {
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::RecallMessageRequest>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::recall_message(&inner, request)
-                                    .await
-                            };
+                            let fut = async move { <T as MessagingService>::recall_message(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2848,14 +2256,8 @@ pub mod messaging_service_server {
                         let method = RecallMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
@@ -2864,27 +2266,18 @@ pub mod messaging_service_server {
                 "/apache.rocketmq.v2.MessagingService/SyncLiteSubscription" => {
                     #[allow(non_camel_case_types)]
                     struct SyncLiteSubscriptionSvc<T: MessagingService>(pub Arc<T>);
-                    impl<
-                        T: MessagingService,
-                    > tonic::server::UnaryService<super::SyncLiteSubscriptionRequest>
-                    for SyncLiteSubscriptionSvc<T> {
+                    impl<T: MessagingService> tonic::server::UnaryService<super::SyncLiteSubscriptionRequest>
+                        for SyncLiteSubscriptionSvc<T>
+                    {
                         type Response = super::SyncLiteSubscriptionResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::SyncLiteSubscriptionRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as MessagingService>::sync_lite_subscription(
-                                        &inner,
-                                        request,
-                                    )
-                                    .await
-                            };
+                            let fut =
+                                async move { <T as MessagingService>::sync_lite_subscription(&inner, request).await };
                             Box::pin(fut)
                         }
                     }
@@ -2897,38 +2290,20 @@ pub mod messaging_service_server {
                         let method = SyncLiteSubscriptionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
                 }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
             }
         }
     }
