@@ -1,0 +1,11 @@
+//! What a gRPC client sees of a broker.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod help;
+
+mod clients;
+mod listener;
+mod offsets;
+mod sending;
+mod transactions;
