@@ -66,6 +66,8 @@ fn code_of(error: &broker::Error) -> Code {
         Error::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,
         Error::NoSubscription { .. } => code::SUBSCRIPTION_NOT_EXIST,
         Error::OldSubscription { .. } => code::SUBSCRIPTION_NOT_LATEST,
+        Error::NoMessage(_) => code::NO_MESSAGE,
+        Error::Busy(_) => code::SYSTEM_BUSY,
         Error::Stopping => code::SERVICE_NOT_AVAILABLE,
         // Java has no better code for these, and clients look at the text.
         Error::Unsupported(_) | Error::Attribute(_) | Error::NotFound(_) | Error::Settings(_) => code::SYSTEM_ERROR,

@@ -13,6 +13,7 @@ mod pull;
 mod query;
 mod reply;
 mod retry;
+mod select;
 mod send;
 
 mod deliver;
@@ -36,13 +37,16 @@ mod state;
 mod stats;
 
 pub use broker::Broker;
-pub use config::Config;
+pub use config::{Config, PopConfig};
 pub use error::{Error, Forbidden};
 pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
-pub use pop::{Ack, ChangeInvisible, Invisible, Pop, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
+pub use pop::{
+    Ack, Assignment, ChangeInvisible, Invisible, Notice, NoticeRequest, NoticeWait, Peeked, Pop, PopFrom, PopRequest,
+    PopStatus, Popped, PoppedMessage,
+};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
 pub use reach::{AskError, Asked, Client, Question, Reach, Told};

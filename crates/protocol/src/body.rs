@@ -1,11 +1,13 @@
 //! Bodies that are JSON text. Members are in alphabetical order, as Java writes them.
 
 mod client;
+mod pop;
 mod route;
 mod settings;
 mod stats;
 
 pub use client::*;
+pub use pop::*;
 pub use route::*;
 pub use settings::*;
 pub use stats::*;

@@ -68,6 +68,10 @@ codes! {
     207 CONSUME_MSG_TIMEOUT,
     /// No message at this offset.
     208 NO_MESSAGE,
+    /// Too many pops wait already.
+    209 POLLING_FULL,
+    /// There was nothing to pop until the end of the wait.
+    210 POLLING_TIMEOUT,
     /// The broker does not exist.
     211 BROKER_NOT_EXIST,
     /// The group consumes in broadcast.

@@ -38,6 +38,10 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const SHARDING_KEY: &str = "__SHARDINGKEY";
 /// Handle of a popped message.
 pub const POP_CK: &str = "POP_CK";
+/// When a popped message was first popped, in milliseconds since 1970.
+pub const FIRST_POP_TIME: &str = "1ST_POP_TIME";
+/// Consumer group that a message of a retry topic of POP is for.
+pub const ORIGIN_GROUP: &str = "ORIGIN_GROUP";
 /// Arbitrary delay in seconds.
 pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
 /// Arbitrary delay in milliseconds.

@@ -91,7 +91,11 @@ async fn changed_settings_of_a_group_reach_its_clients() {
     server.topic("T", "NORMAL");
     let mut client = server.client("c1").await;
     let (mut line, _) = client.settle(consumer(ClientType::PushConsumer, "G", "T", tags("*"))).await;
-    let group = GroupConfig { retry_max_times: 3, consume_message_orderly: true, ..(*server.broker.groups().get("G").unwrap()).clone() };
+    let group = GroupConfig {
+        retry_max_times: 3,
+        consume_message_orderly: true,
+        ..(*server.broker.groups().get("G").unwrap()).clone()
+    };
     server.broker.groups().put(group).unwrap();
     let Command::Settings(told) = line.hear().await else { panic!() };
     assert_eq!(told.backoff_policy.unwrap().max_attempts, 4);

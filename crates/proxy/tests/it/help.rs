@@ -160,11 +160,8 @@ impl Client {
             receipt_handle: system.receipt_handle.clone().unwrap(),
             lite_topic: None,
         };
-        let request = AckMessageRequest {
-            group: Some(resource(group)),
-            topic: Some(resource(topic)),
-            entries: vec![entry],
-        };
+        let request =
+            AckMessageRequest { group: Some(resource(group)), topic: Some(resource(topic)), entries: vec![entry] };
         self.stub.ack_message(request).await.unwrap().into_inner()
     }
 }

@@ -38,7 +38,8 @@ async fn tls_with_a_certificate_of_the_settings_and_plaintext_share_a_port() {
     let second = second.await.unwrap();
     server.topic("T", "NORMAL");
 
-    let trusted = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(made.cert.pem())).domain_name("localhost");
+    let trusted =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(made.cert.pem())).domain_name("localhost");
     let endpoint = Endpoint::from_shared(format!("https://{}", second.address())).unwrap();
     let channel = endpoint.tls_config(trusted).unwrap().connect().await.unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
@@ -73,7 +74,9 @@ async fn a_call_without_a_client_id_is_told_so() {
 async fn noise_on_the_port_harms_nobody() {
     let server = Server::start().await;
     server.topic("T", "NORMAL");
-    for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff", b""] {
+    for noise in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff", b""]
+    {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(noise).await.unwrap();
         stream.shutdown().await.unwrap();

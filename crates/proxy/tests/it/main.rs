@@ -7,5 +7,6 @@ mod help;
 mod clients;
 mod listener;
 mod offsets;
+mod receiving;
 mod sending;
 mod transactions;

@@ -60,7 +60,8 @@ async fn a_queue_is_read_by_offset() {
     check(&client.stub.update_offset(negative).await.unwrap().into_inner().status, Code::IllegalOffset);
 
     for (policy, offset) in [(QueryOffsetPolicy::Beginning, 0), (QueryOffsetPolicy::End, 3)] {
-        let query = QueryOffsetRequest { message_queue: queue(id), query_offset_policy: policy as i32, timestamp: None };
+        let query =
+            QueryOffsetRequest { message_queue: queue(id), query_offset_policy: policy as i32, timestamp: None };
         let answer = client.stub.query_offset(query).await.unwrap().into_inner();
         check(&answer.status, Code::Ok);
         assert_eq!(answer.offset, offset);

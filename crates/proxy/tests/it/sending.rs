@@ -45,11 +45,7 @@ async fn an_assignment_is_all_queues_or_each_if_order_counts() {
     let server = Server::start().await;
     server.topic("T", "NORMAL");
     let mut client = server.client("c").await;
-    let request = || QueryAssignmentRequest {
-        topic: Some(resource("T")),
-        group: Some(resource("G")),
-        endpoints: None,
-    };
+    let request = || QueryAssignmentRequest { topic: Some(resource("T")), group: Some(resource("G")), endpoints: None };
     let ids = |answer: QueryAssignmentResponse| {
         check(&answer.status, Code::Ok);
         let id = |assignment: &Assignment| assignment.message_queue.as_ref().unwrap().id;
