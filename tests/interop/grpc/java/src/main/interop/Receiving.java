@@ -30,6 +30,7 @@ final class Receiving {
         .add("redelivery", Receiving::redelivery)
         .add("change-invisible-shorter", Receiving::shorter)
         .add("change-invisible-longer", Receiving::longer)
+        .add("change-invisible-then-ack-a-batch", Receiving::changeBatch)
         .add("fifo-order", Receiving::fifoOrder)
         .add("fifo-blocking", Receiving::fifoBlocking)
         .add("tag-filter", Receiving::tagFilter)
@@ -124,23 +125,38 @@ final class Receiving {
     private static void longer(Env env) throws Exception {
         String topic = env.topic("longer", "NORMAL", 1);
         var producer = env.producer(topic);
-        producer.send(message(topic, "kept"));
-        producer.send(message(topic, "acked"));
         var consumer = env.simple(env.group("longer"), topic);
-        long changed = 0;
-        for (MessageView m : receive(consumer, 2, SHORT)) {
-            changed = System.currentTimeMillis();
-            consumer.changeInvisibleDuration(m, Duration.ofSeconds(18));
-            if (text(m).equals("acked")) {
-                consumer.ack(m);
-            }
-        }
+        // The acknowledgement needs the handle that the change gave.
+        producer.send(message(topic, "acked"));
+        MessageView acked = receive(consumer, 1, SHORT).get(0);
+        consumer.changeInvisibleDuration(acked, Duration.ofSeconds(15));
+        consumer.ack(acked);
+        producer.send(message(topic, "kept"));
+        MessageView kept = receive(consumer, 1, SHORT).get(0);
+        long changed = System.currentTimeMillis();
+        consumer.changeInvisibleDuration(kept, Duration.ofSeconds(18));
         MessageView again = receive(consumer, 1, LONG).get(0);
         long waited = System.currentTimeMillis() - changed;
         that(waited >= 17_500, "came back after " + waited + " ms");
         equal("kept", text(again), "came back");
         equal(2, again.getDeliveryAttempt(), "delivery attempt");
         consumer.ack(again);
+    }
+
+    /** A change and then an acknowledgement of each message of a batch, not only of its first. */
+    private static void changeBatch(Env env) throws Exception {
+        String topic = env.topic("change-batch", "NORMAL", 1);
+        var producer = env.producer(topic);
+        Env.sendNumbered(producer, topic, "m", 8);
+        var consumer = env.simple(env.group("change-batch"), topic);
+        for (MessageView m : receive(consumer, 8, LONG)) {
+            consumer.changeInvisibleDuration(m, Duration.ofSeconds(4));
+            consumer.ack(m);
+        }
+        long acked = System.currentTimeMillis();
+        while (System.currentTimeMillis() < acked + 8_000) {
+            equal(List.of(), texts(consumer.receive(32, LONG)), "received after the acknowledgement");
+        }
     }
 
     private static void fifoOrder(Env env) throws Exception {
