@@ -51,7 +51,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
             Response::unsupported(call.frame.code).into()
         }
 
-        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
+        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(call),
         r::PopMessage::CODE => pop::pop(&call),
         r::AckMessage::CODE => now(pop::ack, &call),
         r::BatchAckMessage::CODE => now(pop::batch_ack, &call),
