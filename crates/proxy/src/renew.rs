@@ -100,6 +100,14 @@ impl Renewals {
         }
     }
 
+    /// The server stops, and nobody will know the receipts of now: what was renewed comes again soon. What was not keeps
+    /// the receipt that its client has, and may still be acked.
+    pub(crate) fn end(&self, context: &Context) {
+        for (key, held) in self.0.lock().drain().filter(|(_, held)| held.renewals > 0) {
+            change(context, &key, &held.receipt, WHEN_GONE);
+        }
+    }
+
     /// Renews what is about to become visible.
     pub(crate) fn round(&self, context: &Context) {
         let now_ms = context.broker.now_ms();

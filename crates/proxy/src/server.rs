@@ -110,10 +110,11 @@ impl Proxy {
                     }
                 });
             };
-            let looking = stopped.clone().run_until_cancelled_owned(context.look_after_clients());
+            let looking = stopped.clone().run_until_cancelled_owned(context.clone().look_after_clients());
             tokio::join!(accept(socket, &stopped, open), looking);
             tracker.close();
             tracker.wait().await;
+            context.renewals.end(&context);
         });
         Ok(Proxy { address, stop, task })
     }

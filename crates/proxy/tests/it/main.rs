@@ -4,6 +4,7 @@
 
 mod help;
 
+mod bounds;
 mod clients;
 mod listener;
 mod offsets;
