@@ -9,9 +9,10 @@ import sys
 from servers import HERE
 
 CACHE = HERE / ".cache"
-DEFAULT = ["java-5.5.0", "java-4.9.8", "go", "raw"]
+REMOTING = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
-ALL = DEFAULT + GRPC
+DEFAULT = REMOTING + ["grpc-java", "grpc-go", "grpc-python", "grpc-node"]
+ALL = REMOTING + GRPC
 
 JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
        "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
@@ -21,7 +22,7 @@ def command_of(client):
     CACHE.mkdir(exist_ok=True)
     if client.startswith("java-"):
         return build_java(client.removeprefix("java-"))
-    return {"go": build_go, "raw": raw, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
+    return {"go": build_go, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
             "grpc-python": build_grpc_python, "grpc-node": build_grpc_node, "grpc-rust": build_grpc_rust}[client]()
 
 
@@ -65,6 +66,11 @@ def go_program(name, source, what):
 
 def raw():
     return [sys.executable, HERE / "raw" / "main.py"]
+
+
+def mqadmin():
+    build_java("5.5.0")
+    return [sys.executable, HERE / "mqadmin" / "main.py", "--jars", CACHE / "java-5.5.0" / "lib"]
 
 
 def build_grpc_java():

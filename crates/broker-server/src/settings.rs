@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::Config;
+use broker::{Config, PopConfig};
+use protocol::body::MessageRequestMode;
 use settings::{Between, Bytes, HostPort, Hours, Millis, Seconds, choices, settings};
 
 choices! {
@@ -24,6 +25,30 @@ choices! {
         SyncMaster = "SYNC_MASTER",
         /// A master that does not wait.
         AsyncMaster = "ASYNC_MASTER",
+    }
+}
+
+choices! {
+    /// How a consumer group gets its messages when the broker decides that.
+    pub enum RequestMode {
+        /// Clients share the queues out and pull.
+        Pull = "PULL",
+        /// The broker shares the messages out.
+        Pop = "POP",
+    }
+}
+
+choices! {
+    /// Where metrics go.
+    pub enum MetricsExporterType {
+        /// Prometheus fetches them.
+        Prom = "PROM",
+        /// Nowhere.
+        Disable = "DISABLE",
+        /// To an OpenTelemetry collector; not supported yet.
+        OtlpGrpc = "OTLP_GRPC",
+        /// Into the log; not supported.
+        Log = "LOG",
     }
 }
 
@@ -89,6 +114,33 @@ settings! {
         /// Make the topic `RMQ_SYS_TRACE_TOPIC` of message traces at the start, with one queue. Otherwise it is made,
         /// as any other topic, when the first client that traces sends to it.
         pub trace_topic: bool = "traceTopicEnable", false, Restart;
+        /// Messages that were popped and not acked in time come again in retry topics named
+        /// `%RETRY%<group>+<topic>`, where the older names are `%RETRY%<group>_<topic>`.
+        pub retry_topic_v2: bool = "enableRetryTopicV2", false, Live;
+        /// With the newer names, still look into the topics with the older ones.
+        pub read_retry_topic_v1: bool = "retrieveMessageFromPopRetryTopicV1", true, Live;
+        /// Hand messages of retry topics out as such, not under their original topic.
+        pub pop_answers_retry_topic: bool = "popResponseReturnActualRetryTopic", false, Live;
+        /// Percentage of pops that look at the retry topics before the topic itself.
+        pub pop_retry_percent: u32 as Between<0, 100> = "popFromRetryProbability", 20, Live;
+        /// The same for topics with priorities.
+        pub pop_retry_percent_of_priority: u32 as Between<0, 100> = "popFromRetryProbabilityForPriority", 0, Live;
+        /// Of messages with priorities, those with larger numbers are popped first.
+        pub priority_ascending: bool = "priorityOrderAsc", true, Live;
+        /// A group that is new and wants to pop from the end on begins at the first message after all, where that is
+        /// young enough to be in memory.
+        pub pop_init_by_memory: bool = "initPopOffsetByCheckMsgInMem", true, Live;
+        /// Pops that may wait for one queue of a topic, or for all of it, in one group.
+        pub polling_of_queue_max: u32 as Between<1, 1000000> = "popPollingSize", 1024, Live;
+        /// Pops that may wait at all.
+        pub polling_max: u32 as Between<1, 10000000> = "maxPopPollingSize", 100_000, Live;
+        /// How groups get their messages whose clients leave that to the broker, unless something else was set for a
+        /// group.
+        pub default_request_mode: RequestMode = "defaultMessageRequestMode", RequestMode::Pull, Live;
+        /// How many other clients then share the queues of one that pops; all, if not positive.
+        pub default_share_queues: i32 = "defaultPopShareQueueNum", -1, Live;
+        /// Share queues out among such clients. Otherwise each is told of all queues.
+        pub server_load_balancer: bool = "serverLoadBalancerEnable", true, Live;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
@@ -97,6 +149,20 @@ settings! {
         pub register_period: Duration as Millis<10000, 60000> = "registerNameServerPeriod", Duration::from_secs(30), Restart;
         /// Silence after which a client is forgotten.
         pub channel_expired: Duration as Millis<1000> = "channelExpiredTimeout", Duration::from_secs(120), Live;
+
+        /// Where metrics go: `PROM` serves them over HTTP for Prometheus, with `/health` and `/ready` beside them;
+        /// `DISABLE` opens no port. RocketMQ's default is DISABLE; its `OTLP_GRPC` and `LOG` are not supported yet.
+        pub metrics_exporter_type: MetricsExporterType = "metricsExporterType", MetricsExporterType::Prom, Restart;
+        /// Port of `/metrics`, `/health` and `/ready`; 0 lets the system choose. When the default is taken, a warning
+        /// is all that comes of it.
+        pub metrics_port: u16 = "metricsPromExporterPort", METRICS_PORT, Restart;
+        /// Address to listen on for them; `bindAddress` without it.
+        pub metrics_host: Option<IpAddr> = "metricsPromExporterHost", None, Restart;
+        /// Labels that every series gets besides RocketMQ's own, as in `region:eu,tier:1`.
+        pub metrics_label: Labels = "metricsLabel", Labels::default(), Live;
+        /// Most series of one metric; what is beyond is added up in one with the label `otel_metric_overflow`.
+        /// RocketMQ's default is 50000.
+        pub metrics_series_max: usize as Between<1, 1000000> = "metricsOtelCardinalityLimit", 10_000, Live;
 
         /// Directory of everything that is stored; `--data` overrides it, and without either it is `rocketmq` in the
         /// user's data directory.
@@ -163,6 +229,59 @@ impl settings::Setting for DelayLevels {
     }
 }
 
+/// Port of metrics that RocketMQ's exporter has.
+pub(crate) const METRICS_PORT: u16 = 5557;
+
+/// Labels of metrics, `name:value` separated by commas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels(pub Vec<(String, String)>);
+
+impl settings::Setting for Labels {
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_name = |name: &str| {
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            plain && name.starts_with(|first: char| first.is_ascii_alphabetic()) && !RESERVED_LABELS.contains(&name)
+        };
+        let label = |pair: &str| {
+            let (name, value) = pair.split_once(':')?;
+            is_name(name.trim()).then(|| (name.trim().to_owned(), value.trim().to_owned()))
+        };
+        let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
+        let labels: Option<Vec<_>> = pairs.map(label).collect();
+        let labels = labels.ok_or("it must be labels such as region:eu,tier:1, with names that are not taken")?;
+        let mut names: Vec<_> = labels.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("it must not name a label twice".into());
+        }
+        Ok(Labels(labels))
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Labels that metrics have anyway.
+const RESERVED_LABELS: [&str; 16] = [
+    "cluster",
+    "node_type",
+    "node_id",
+    "topic",
+    "consumer_group",
+    "message_type",
+    "is_system",
+    "is_retry",
+    "language",
+    "version",
+    "consume_mode",
+    "protocol_type",
+    "storage_type",
+    "storage_medium",
+    "otel_metric_overflow",
+    "le",
+];
+
 /// Hours of the day as the operator wrote them: tools show the text back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteWhen(String);
@@ -216,7 +335,25 @@ impl Settings {
             transaction_timeout: self.transaction_timeout,
             transaction_check_interval: self.transaction_check_interval,
             transaction_checks_max: self.transaction_checks_max,
+            pop: PopConfig {
+                retry_topic_v2: self.retry_topic_v2,
+                read_retry_topic_v1: self.read_retry_topic_v1,
+                answer_retry_topic: self.pop_answers_retry_topic,
+                retry_percent: self.pop_retry_percent,
+                retry_percent_of_priority: self.pop_retry_percent_of_priority,
+                priority_ascending: self.priority_ascending,
+                init_by_memory: self.pop_init_by_memory,
+                polling_of_queue_max: self.polling_of_queue_max as usize,
+                polling_max: self.polling_max as usize,
+                default_request_mode: match self.default_request_mode {
+                    RequestMode::Pull => MessageRequestMode::Pull,
+                    RequestMode::Pop => MessageRequestMode::Pop,
+                },
+                default_share_queues: self.default_share_queues,
+                server_load_balancer: self.server_load_balancer,
+            },
             long_polling: self.long_polling,
+            flush_timeout: self.sync_flush_timeout,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,
             ..Config::new(self.store_dir.join("config"))

@@ -8,10 +8,12 @@ mod config;
 mod error;
 
 mod filter;
+mod pop;
 mod pull;
 mod query;
 mod reply;
 mod retry;
+mod select;
 mod send;
 
 mod deliver;
@@ -20,10 +22,14 @@ mod schedule;
 mod timer;
 mod transaction;
 
+mod lite;
+
 mod client_index;
 mod group;
+mod lag;
 mod lock;
 mod offset;
+mod reach;
 mod session;
 mod topic;
 
@@ -34,19 +40,26 @@ mod state;
 mod stats;
 
 pub use broker::Broker;
-pub use config::Config;
+pub use config::{Config, PopConfig};
 pub use error::{Error, Forbidden};
 pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
+pub use lag::Lag;
+pub use lite::{LiteAction, LiteStart, LiteSubscription, PopLite, PopLiteRequest, Unsubscribed};
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
+pub use pop::{
+    Ack, Assignment, ChangeInvisible, Invisible, Notice, NoticeRequest, NoticeWait, Peeked, Pop, PopFrom, PopRequest,
+    PopStatus, Popped, PoppedMessage,
+};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
+pub use reach::{AskError, Asked, Client, Question, Reach, Told};
 pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
-pub use stats::{Rates, Stats};
+pub use stats::{Count, Counted, Rates, Stats, Window};
 pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
 pub use timer::Recalled;
 pub use topic::{Topic, Topics};

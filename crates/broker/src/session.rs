@@ -3,6 +3,7 @@
 //! Source: `ConsumerManager`, `ProducerManager`, `ClientManageProcessor`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use protocol::body::{
@@ -15,6 +16,15 @@ use crate::client_index::ClientIndex;
 /// A connection of a client, unique in this process. What is behind it is the front end's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// A number for a client of a front end that has no numbers of its own. Remoting has: those of its connections,
+    /// which never get this far.
+    pub fn next() -> ConnectionId {
+        static IDS: AtomicU64 = AtomicU64::new(1 << 63);
+        ConnectionId(IDS.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A client says that it is alive.
 #[derive(Debug, Clone)]
@@ -121,6 +131,17 @@ impl Sessions {
             }
         }
         changed
+    }
+
+    /// Takes over what a member of a group says about topics that the group subscribes to, where it is newer.
+    pub fn renew(&self, connection: ConnectionId, group: &str, subscriptions: &[SubscriptionData]) {
+        let mut inner = self.0.lock();
+        let Some(group) = inner.consumers.get_mut(group) else { return };
+        if group.members.contains_key(&connection) {
+            for subscription in subscriptions {
+                group.renew(subscription);
+            }
+        }
     }
 
     /// A client leaves a group of each kind.
@@ -259,19 +280,24 @@ impl ConsumerGroup {
         self.from_where.clone_from(&consumer.consume_from_where);
         let mut changed = false;
         for subscription in &consumer.subscription_data_set {
-            match self.subscriptions.get_mut(&subscription.topic) {
-                Some(known) if subscription.sub_version > known.sub_version => known.clone_from(subscription),
-                Some(_) => {}
-                None => {
-                    self.subscriptions.insert(subscription.topic.clone(), subscription.clone());
-                    changed = true;
-                }
+            if !self.renew(subscription) {
+                self.subscriptions.insert(subscription.topic.clone(), subscription.clone());
+                changed = true;
             }
         }
         let before = self.subscriptions.len();
         self.subscriptions
             .retain(|topic, _| consumer.subscription_data_set.iter().any(|wanted| wanted.topic == *topic));
         changed || self.subscriptions.len() != before
+    }
+
+    /// Takes the newer of two subscriptions to a topic. Returns whether there was one.
+    fn renew(&mut self, subscription: &SubscriptionData) -> bool {
+        let Some(known) = self.subscriptions.get_mut(&subscription.topic) else { return false };
+        if subscription.sub_version > known.sub_version {
+            known.clone_from(subscription);
+        }
+        true
     }
 
     fn members_of(&self, group: &str) -> Members {

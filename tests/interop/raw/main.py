@@ -6,6 +6,7 @@
 import broker    # noqa: F401  registers its scenarios
 import framing   # noqa: F401
 import namesrv   # noqa: F401
+import pop       # noqa: F401
 from harness import Env
 from runner import main
 

@@ -34,17 +34,17 @@ impl Common {
     pub(crate) fn load_broker(
         &self,
         flags: &Flags<'_>,
-        mut also: Option<&mut dyn Settings>,
+        also: &mut [&mut dyn Settings],
     ) -> anyhow::Result<(broker_server::Settings, PathBuf)> {
         let mut settings = broker_server::Settings::default();
-        tell(load_with(&self.sources(flags)?, &mut settings, &mut also))?;
+        tell(load_with(&self.sources(flags)?, &mut settings, also))?;
         let named = Some(settings.store_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
         let dir = self.data_dir(named)?;
         let changed = dir.join(broker_server::CHANGED_SETTINGS);
         if changed.exists() {
             settings = broker_server::Settings::default();
             // What the other sources have to say was told above.
-            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, &mut also);
+            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, also);
             again.map_err(|problems| anyhow!("{}", list(&problems)))?;
         }
         settings.store_dir.clone_from(&dir);
@@ -83,12 +83,13 @@ impl Common {
 fn load_with(
     sources: &Sources,
     settings: &mut broker_server::Settings,
-    also: &mut Option<&mut dyn Settings>,
+    also: &mut [&mut dyn Settings],
 ) -> Result<Problems, Problems> {
-    match also {
-        Some(also) => sources.load(&mut [settings, &mut **also]),
-        None => sources.load(&mut [settings]),
+    let mut groups: Vec<&mut dyn Settings> = vec![settings];
+    for group in also {
+        groups.push(&mut **group);
     }
+    sources.load(&mut groups)
 }
 
 /// Lets this process open as many files as the system allows: logins often start with 1024, and each client is one.
@@ -143,6 +144,11 @@ pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str
     let mut out = std::io::stdout().lock();
     // Nobody may be listening; the server serves all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Where Prometheus finds the node's metrics.
+pub(crate) fn metrics_text(node: &broker_server::Node) -> String {
+    node.metrics_address().map_or_else(|| "not served".into(), |at| format!("http://{at}/metrics, /health, /ready"))
 }
 
 /// What opening the store found, when it is worth a word.
