@@ -63,6 +63,7 @@ fn code_of(error: &broker::Error) -> Code {
         Error::ClosedTopic(_) | Error::Forbidden { .. } => code::NO_PERMISSION,
         Error::MessageIllegal(_) => code::MESSAGE_ILLEGAL,
         Error::Illegal(_) => code::ILLEGAL_OPERATION,
+        Error::Quota(_) => code::LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
         Error::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,
         Error::NoSubscription { .. } => code::SUBSCRIPTION_NOT_EXIST,
         Error::OldSubscription { .. } => code::SUBSCRIPTION_NOT_LATEST,

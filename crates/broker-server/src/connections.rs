@@ -1,6 +1,6 @@
 //! Connections of clients that the broker may have to call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use broker::{Broker, ConnectionId, Members};
@@ -10,9 +10,24 @@ use protocol::request::{ConsumerGroupHeader, NotifyConsumerIdsChanged, Request};
 use remoting::Peer;
 use tracing::debug;
 
-/// Peers by connection, of clients that sent a heartbeat.
+/// Clients that sent a heartbeat.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Mutex<HashMap<ConnectionId, Arc<Peer>>>);
+pub(crate) struct Connections {
+    peers: Mutex<HashMap<ConnectionId, Arc<Peer>>>,
+    asked: Mutex<HashSet<ConnectionId>>,
+}
+
+/// A question that is put to a client once at a time, until this is dropped.
+pub(crate) struct Question<'a> {
+    connections: &'a Connections,
+    id: ConnectionId,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.connections.asked.lock().remove(&self.id);
+    }
+}
 
 /// The broker's name for a connection.
 pub(crate) fn id_of(peer: &Peer) -> ConnectionId {
@@ -21,15 +36,20 @@ pub(crate) fn id_of(peer: &Peer) -> ConnectionId {
 
 impl Connections {
     pub(crate) fn add(&self, peer: &Arc<Peer>) {
-        self.0.lock().entry(id_of(peer)).or_insert_with(|| peer.clone());
+        self.peers.lock().entry(id_of(peer)).or_insert_with(|| peer.clone());
     }
 
     pub(crate) fn remove(&self, peer: &Peer) {
-        self.0.lock().remove(&id_of(peer));
+        self.peers.lock().remove(&id_of(peer));
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<Peer>> {
-        self.0.lock().get(&id).cloned()
+        self.peers.lock().get(&id).cloned()
+    }
+
+    /// Begins to ask a client; `None` while it is asked already.
+    pub(crate) fn ask(&self, id: ConnectionId) -> Option<Question<'_>> {
+        self.asked.lock().insert(id).then(|| Question { connections: self, id })
     }
 
     /// Tells members of groups that others came or went, where the group wants that.

@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use broker::{Broker, Recovery};
 use parking_lot::RwLock;
+use protocol::receipt_template::ReceiptTemplate;
 use remoting::{Listener, bind};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::connections::Connections;
 use crate::handler::transaction;
+use crate::metrics::{self, Monitor};
 use crate::registrar::{Registered, Registrar, Registration, Registry};
 use crate::service::{Context, Port};
-use crate::settings::Settings;
+use crate::settings::{METRICS_PORT, MetricsExporterType, Settings};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,8 @@ pub struct Node {
     leave: CancellationToken,
     registrars: JoinSet<()>,
     tasks: JoinSet<()>,
+    monitor: Arc<Monitor>,
+    metrics_address: Option<SocketAddr>,
 }
 
 impl Node {
@@ -76,6 +82,8 @@ impl Node {
         let address = socket.local_addr()?;
         let fast_socket = bind(SocketAddr::new(settings.bind_address, settings.fast_port()))?;
         let fast_address = fast_socket.local_addr()?;
+        let metrics_socket = bind_metrics(&settings).await?;
+        let metrics_address = metrics_socket.as_ref().map(TcpListener::local_addr).transpose()?;
 
         let (config, options) = (settings.broker_config(), settings.store_options());
         let dir = settings.store_dir.display().to_string();
@@ -107,6 +115,7 @@ impl Node {
         }
         let context = Arc::new(Context {
             registered: Registered::new(broker.topics().changes(), done),
+            receipts: ReceiptTemplate::new(&settings.region, settings.trace_on),
             connections: Connections::default(),
             advertised,
             port: address.port(),
@@ -117,6 +126,10 @@ impl Node {
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        let monitor = Arc::new(Monitor::new(context.clone()));
+        if let Some(socket) = metrics_socket {
+            tasks.spawn(metrics::serve(socket, monitor.clone(), stop.clone()));
+        }
         for (socket, fast) in [(socket, false), (fast_socket, true)] {
             let port = Port { context: context.clone(), fast };
             tasks.spawn(Listener::new(socket, Arc::new(port)).run(stop.clone()));
@@ -126,7 +139,8 @@ impl Node {
         let (stopped, asking) = (stop.clone(), transaction::ask_producers(context.clone()));
         tasks.spawn(async move { stopped.run_until_cancelled(asking).await.unwrap_or_default() });
         context.registered.clone().wait().await;
-        Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks })
+        monitor.set_serving(true);
+        Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks, monitor, metrics_address })
     }
 
     /// Where clients connect.
@@ -137,6 +151,11 @@ impl Node {
     /// Where clients of the VIP channel connect.
     pub fn fast_address(&self) -> SocketAddr {
         self.fast_address
+    }
+
+    /// Where `/metrics`, `/health` and `/ready` are, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// What opening the store found.
@@ -151,6 +170,7 @@ impl Node {
 
     /// Leaves the name servers, answers what is owed, saves everything.
     pub async fn stop(mut self) {
+        self.monitor.set_serving(false);
         self.leave.cancel();
         while self.registrars.join_next().await.is_some() {}
         self.stop.cancel();
@@ -167,6 +187,26 @@ async fn forget_silent_clients(context: Arc<Context>) {
         tokio::time::sleep(HOUSEKEEPING).await;
         let changed = context.broker.expire_sessions();
         context.connections.notify(&context.broker, &changed);
+    }
+}
+
+/// The port of metrics, `None` where there is none. Several brokers of one machine may start with the defaults, so the
+/// default port being taken keeps none of them from it.
+async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
+    if settings.metrics_exporter_type != MetricsExporterType::Prom {
+        if settings.metrics_exporter_type != MetricsExporterType::Disable {
+            warn!("metrics go nowhere, metricsExporterType can only be PROM or DISABLE so far");
+        }
+        return Ok(None);
+    }
+    let host = settings.metrics_host.unwrap_or(settings.bind_address);
+    match metrics::bind(SocketAddr::new(host, settings.metrics_port)).await {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if settings.metrics_port == METRICS_PORT => {
+            warn!(%error, "no metrics are served, set metricsPromExporterPort to a free port");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

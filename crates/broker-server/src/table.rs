@@ -8,7 +8,8 @@ use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
 use crate::handler::{
-    assignment, client, config, group, message, offset, pop, pull, relay, reply, reset, send, stats, topic, transaction,
+    assignment, client, config, group, lite, message, offset, pop, pull, relay, reply, reset, send, stats, topic,
+    transaction,
 };
 use crate::service::{Context, ParkedSend};
 
@@ -51,7 +52,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
             Response::unsupported(call.frame.code).into()
         }
 
-        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(&call),
+        r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(call),
         r::PopMessage::CODE => pop::pop(&call),
         r::AckMessage::CODE => now(pop::ack, &call),
         r::BatchAckMessage::CODE => now(pop::batch_ack, &call),
@@ -115,12 +116,23 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::GetBrokerConsumeStats::CODE => later(stats::consume_of_all, call),
         r::QueryConsumeTimeSpan::CODE => later(stats::time_span, call),
         r::GetBrokerRuntimeInfo::CODE => later(stats::runtime_info, call),
+        r::ViewBrokerStats::CODE => now(stats::view, &call),
         r::GetBrokerHaStatus::CODE => now(stats::ha_status, &call),
 
         r::GetBrokerConfig::CODE => now(config::get, &call),
         r::UpdateBrokerConfig::CODE => now(config::update, &call),
         r::CleanExpiredConsumeQueue::CODE => later(config::clean, call),
         r::DeleteExpiredCommitLog::CODE => later(config::clean, call),
+
+        r::PopLiteMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
+        r::PopLiteMessage::CODE => later(lite::pop, call),
+        r::LiteSubscriptionCtl::CODE => now(lite::subscribe, &call),
+        r::GetBrokerLiteInfo::CODE => now(lite::broker_info, &call),
+        r::GetParentTopicInfo::CODE => now(lite::parent_info, &call),
+        r::GetLiteTopicInfo::CODE => later(lite::topic_info, call),
+        r::GetLiteClientInfo::CODE => now(lite::client_info, &call),
+        r::GetLiteGroupInfo::CODE => later(lite::group_info, call),
+        r::TriggerLiteDispatch::CODE => now(lite::dispatch, &call),
 
         r::ResetOffset::CODE => later(reset::reset, call),
         r::GetConsumerStatus::CODE => later(relay::consumer_status, call),

@@ -62,6 +62,7 @@ async fn the_broker_serves_what_the_page_says() {
         store_dir: directory.path().to_owned(),
         listen_port: 0,
         fast_listen_port: Some(0),
+        metrics_port: 0,
         segment_bytes: 1 << 20,
         ..Settings::default()
     };

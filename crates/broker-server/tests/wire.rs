@@ -9,17 +9,19 @@ use broker_server::{Node, Remote, Settings};
 use parking_lot::Mutex;
 use protocol::body::{CheckClientRequest, ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
 use protocol::request::{
-    CheckClientConfig, HeartBeat, NoFields, PullMessage, PullMessageHeader, PullMessageReply, PushReply,
-    PushReplyHeader, Request, SendMessageHeader, SendMessageReply, SendMessageV2Header, SendReply, SendReplyV2,
+    CheckClientConfig, GetConsumerRunningInfo, HeartBeat, NoFields, NotifyConsumerIdsChanged, PullMessage,
+    PullMessageHeader, PullMessageReply, PushReply, PushReplyHeader, Request, SendMessageHeader, SendMessageReply,
+    SendMessageV2Header, SendReply, SendReplyV2,
 };
 use protocol::{Frame, code, json, properties};
 use remoting::{Answer, NoParked, Outbox, Peer, Pool, ReplyTo, Response, Service};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that keeps the replies it gets, and answers them with a code.
+/// A client that keeps what it is asked, and answers all of it alike.
 struct Asker {
     code: code::Code,
+    body: Vec<u8>,
     replies: Mutex<Vec<Frame>>,
 }
 
@@ -28,7 +30,7 @@ impl Service for Asker {
 
     fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
         self.replies.lock().push(request);
-        Response { code: self.code, ..Response::ok() }.into()
+        Response { code: self.code, ..Response::ok() }.with_body(self.body.clone()).into()
     }
 
     fn is_ready(&self, parked: &NoParked) -> bool {
@@ -69,7 +71,7 @@ impl Bench {
 
     /// A client with a name that answers what the broker asks with this code.
     async fn asker(&self, client_id: &str, code: code::Code) -> (Pool<Asker>, Arc<Asker>) {
-        let asker = Arc::new(Asker { code, replies: Mutex::default() });
+        let asker = Arc::new(Asker { code, body: Vec::new(), replies: Mutex::default() });
         let pool = Pool::new(asker.clone());
         let beat = HeartbeatData {
             client_id: client_id.into(),
@@ -244,6 +246,65 @@ async fn a_pull_may_carry_a_sql_filter() {
     let found = bench.call(Frame::request(PullMessage::CODE, &plain)).await;
     assert_eq!((found.code, protocol::record::records(&found.body).count()), (0, 2));
     assert_eq!(bench.node.broker().sessions().subscription("G", "T"), Some(Some(subscription)));
+    client.close().await;
+    bench.node.stop().await;
+}
+
+/// A Java client skips a heartbeat while another is under way; its pulls were refused for 30 seconds then.
+#[tokio::test]
+async fn a_pull_with_a_newer_subscription_makes_the_broker_ask_for_it() {
+    let bench = Bench::start(|_| {}).await;
+    for tag in ["a", "b", "a"] {
+        let text = format!("TAGS\u{1}{tag}\u{2}");
+        let header = SendMessageV2Header { topic: "T", properties: Some(&text), ..SendMessageV2Header::default() };
+        assert_eq!(bench.call(Frame::request(310, &header).with_body("body")).await.code, 0);
+    }
+    let subscription = |tag: &str, version| SubscriptionData {
+        topic: "T".into(),
+        sub_string: tag.into(),
+        code_set: vec![protocol::tag::java_hash(tag)],
+        tags_set: vec![tag.into()],
+        sub_version: version,
+        ..SubscriptionData::default()
+    };
+    let consumer = ConsumerData {
+        group_name: "G".into(),
+        subscription_data_set: vec![subscription("a", 1)],
+        ..ConsumerData::default()
+    };
+    // As fastjson writes it: keys of a map may be objects.
+    let info = format!(
+        r#"{{"jstack":null,"mqTable":{{{{"queueId":0,"topic":"T"}}:{{"locked":false}}}},"subscriptionSet":[{}]}}"#,
+        String::from_utf8(json::to_vec(&subscription("b", 2))).unwrap()
+    );
+    let asker = Arc::new(Asker { code: code::SUCCESS, body: info.into_bytes(), replies: Mutex::default() });
+    let client = Pool::new(asker.clone());
+    let beat = HeartbeatData { client_id: "c@1".into(), consumer_data_set: vec![consumer], ..HeartbeatData::default() };
+    let beat = Frame::request(HeartBeat::CODE, &NoFields {}).with_body(json::to_vec(&beat));
+    assert_eq!(client.call(&bench.address, beat, TIMEOUT).await.unwrap().code, 0);
+    let pull = |version| PullMessageHeader {
+        consumer_group: "G",
+        topic: "T",
+        queue_id: 0,
+        queue_offset: 0,
+        max_msg_nums: 32,
+        sys_flag: 0,
+        commit_offset: None,
+        suspend_timeout_millis: None,
+        subscription: None,
+        sub_version: Some(version),
+        expression_type: None,
+    };
+    let pull = async |version| {
+        let answer = client.call(&bench.address, Frame::request(PullMessage::CODE, &pull(version)), TIMEOUT).await;
+        let answer = answer.unwrap();
+        (answer.code, protocol::record::records(&answer.body).count())
+    };
+    assert_eq!(pull(1).await, (code::SUCCESS.0, 2));
+    assert_eq!(pull(2).await, (code::SUCCESS.0, 1));
+    assert_eq!(pull(3).await, (code::SUBSCRIPTION_NOT_LATEST.0, 0));
+    let asked: Vec<i32> = asker.replies.lock().iter().map(|frame| frame.code).collect();
+    assert_eq!(asked, [NotifyConsumerIdsChanged::CODE, GetConsumerRunningInfo::CODE, GetConsumerRunningInfo::CODE]);
     client.close().await;
     bench.node.stop().await;
 }

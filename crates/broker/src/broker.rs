@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::attribute::LITE_BIND_TOPIC;
 use crate::due::{Due, Kind, Loaded, Snapshot};
 use crate::filter::Filters;
+use crate::lite::Lite;
 use crate::offset::Offsets;
 use crate::pop::Pops;
 use crate::schedule::Cursors;
@@ -40,6 +42,7 @@ pub struct Broker {
     pub(crate) cursors: Cursors,
     pub(crate) filters: Filters,
     pub(crate) due: Due,
+    pub(crate) lite: Lite,
     pub(crate) pop: Pops,
     pub(crate) unrecorded: timer::Unrecorded,
     pub(crate) transactions: Transactions,
@@ -100,6 +103,7 @@ impl Broker {
             cursors: Cursors::default(),
             filters: Filters::default(),
             due,
+            lite: Lite::load(&store),
             pop: Pops::new(&journal, &config.broker_name),
             unrecorded: timer::Unrecorded::default(),
             transactions: Transactions::default(),
@@ -131,6 +135,8 @@ impl Broker {
         self.tasks.spawn(self.clone().run_timers());
         self.tasks.spawn(self.clone().run_invisible());
         self.tasks.spawn(self.clone().run_retention());
+        self.tasks.spawn(self.clone().run_lite());
+        self.tasks.spawn(self.clone().run_lite_sweeps());
         self.tasks.spawn(self.clone().every(self.config().offset_interval, |broker| {
             if let Err(error) = broker.save_offsets() {
                 warn!(%error, "consumer offsets not saved, trying again");
@@ -344,6 +350,7 @@ impl Broker {
         if self.is_system_topic(topic) {
             return Err(Error::Parameter(format!("the topic [{topic}] belongs to the system and cannot be deleted")));
         }
+        self.delete_lite_topics_of(topic)?;
         let groups = self.offsets.groups_of(topic);
         let existed = self.remove_topic(topic)?;
         // Source: `AdminBrokerProcessor.deleteTopic`: what the groups have to consume again goes with it.
@@ -368,13 +375,17 @@ impl Broker {
 
     /// Deletes a group, and its offsets if asked to. Returns whether there was one.
     pub fn delete_group(&self, group: &str, with_offsets: bool) -> Result<bool, Error> {
+        self.forget_lite_group(group);
+        let lite = self.groups.get(group).is_some_and(|group| group.attributes.contains_key(LITE_BIND_TOPIC));
         let existed = self.groups.remove(group)?;
+        self.stats.forget_group(group);
         self.pop.forget_group(group);
         let mut retries = vec![name::retry_topic(group)];
         for topic in self.offsets.topics_of(group) {
             retries.extend([name::pop_retry_topic_v1(group, &topic), name::pop_retry_topic_v2(group, &topic)]);
         }
-        if with_offsets {
+        // Source: `AdminBrokerProcessor.deleteSubscriptionGroup`: offsets in lite topics always go.
+        if with_offsets || lite {
             self.offsets.remove_group(group)?;
         }
         for retry in retries.iter().filter(|retry| self.topics.get(retry).is_some()) {

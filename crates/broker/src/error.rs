@@ -59,6 +59,9 @@ pub enum Error {
         /// Topic.
         topic: String,
     },
+    /// A quota is used up: give something up first.
+    #[error("{0}")]
+    Quota(String),
     /// The queue has no message there.
     #[error("{0}")]
     NoMessage(String),

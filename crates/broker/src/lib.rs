@@ -22,8 +22,11 @@ mod schedule;
 mod timer;
 mod transaction;
 
+mod lite;
+
 mod client_index;
 mod group;
+mod lag;
 mod lock;
 mod offset;
 mod session;
@@ -40,6 +43,8 @@ pub use config::{Config, PopConfig};
 pub use error::{Error, Forbidden};
 pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
+pub use lag::Lag;
+pub use lite::{LiteAction, LiteStart, LiteSubscription, PopLite, PopLiteRequest, Unsubscribed};
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
 pub use pop::{
@@ -52,7 +57,7 @@ pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
-pub use stats::{Rates, Stats};
+pub use stats::{Count, Counted, Rates, Stats, Window};
 pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
 pub use timer::Recalled;
 pub use topic::{Topic, Topics};

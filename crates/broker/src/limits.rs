@@ -67,6 +67,28 @@ pub(crate) const DUE_REPLAY_BYTES: u64 = 256 << 20;
 /// Age of changes that the file of the due table does not have, after which it is written again.
 pub(crate) const DUE_SNAPSHOT_AGE_MS: i64 = 300_000;
 
+/// Subscriptions to lite topics of all clients together. Source: `maxLiteSubscriptionCount`, times ten: one takes some
+/// hundred bytes.
+pub(crate) const LITE_SUBSCRIPTIONS_MAX: usize = 1_000_000;
+
+/// Lite topics with something new that are remembered for one client, if its group says nothing else. Source:
+/// `maxClientEventCount`.
+pub(crate) const LITE_EVENTS: usize = 100;
+
+/// The same, whatever the group says.
+pub(crate) const LITE_EVENTS_MAX: usize = 100_000;
+
+/// A client that has not popped for so long passes on what waits for it. Source: `LiteEventDispatcher`.
+pub(crate) const LITE_IDLE_MS: i64 = 10_000;
+
+/// A client that was not heard of for so long is forgotten. Source: `liteSubscriptionCheckTimeoutMills`.
+pub(crate) const LITE_SILENT_MS: i64 = 180_000;
+
+/// No lite topic is deleted before its last message is that old. Source: `minLiteTTl`.
+pub(crate) const LITE_TTL_MIN_MS: i64 = 15 * 60_000;
+
+/// Pops that one client may have waiting.
+pub(crate) const LITE_POLLS_MAX: usize = 16;
 /// Messages of one pop at most. Source: `PopMessageProcessor`.
 pub(crate) const POP_MESSAGES_MAX: i32 = 32;
 

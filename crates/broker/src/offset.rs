@@ -76,6 +76,14 @@ impl Offsets {
         self.find(topic, group).map(|standing| standing.queues.lock().offsets.clone()).unwrap_or_default()
     }
 
+    /// Shows the offsets of every group in every topic.
+    pub(crate) fn each(&self, mut show: impl FnMut(&str, &str, &BTreeMap<i32, i64>)) {
+        for standing in self.table.pin().values() {
+            let offsets = standing.queues.lock().offsets.clone();
+            show(&standing.topic, &standing.group, &offsets);
+        }
+    }
+
     /// Commits an offset. Moving back is allowed; a pending reset wins, and then nothing changes: `false`.
     pub fn commit(&self, topic: &str, group: &str, queue: i32, offset: i64) -> bool {
         let standing = self.find_or_make(topic, group);
@@ -147,6 +155,11 @@ impl Offsets {
     /// Takes the pending reset of a queue.
     pub(crate) fn take_reset(&self, topic: &str, group: &str, queue: i32) -> Option<i64> {
         self.find(topic, group)?.queues.lock().resets.remove(&queue)
+    }
+
+    /// Pairs of topic and group with offsets.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 
     /// Topics in which a group has offsets.

@@ -38,7 +38,7 @@ pub use assign::Assignment;
 pub(crate) use assign::RequestModes;
 pub(crate) use flight::FlightChange;
 pub use look::{Notice, NoticeRequest, NoticeWait, Peeked};
-pub(crate) use order::{OrderChange, OrderTable};
+pub(crate) use order::{Acked, Batch, OrderChange, OrderTable};
 pub(crate) use owner::OwnerTable;
 pub use types::{Ack, ChangeInvisible, Invisible, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
 

@@ -46,7 +46,7 @@ impl Broker {
         self.check_body(reply.body)?;
         let topic = self.topics.require(reply.topic)?;
         let appended = self.append(&topic, queue_id, 0, reply, reply.properties.to_owned())?;
-        self.stats.stored(topic.name(), 1, reply.body.len());
+        self.stats.stored(topic.name(), 1, &appended);
         Ok(Some(appended))
     }
 }

@@ -80,7 +80,10 @@ impl Broker {
             body: record.body(),
         };
         let appended = self.append(&topic, queue_id, delay_level, &message, text)?;
-        self.stats.given_back(&back.group, record.topic());
+        self.stats.given_back(&back.group, record.topic(), record.body().len());
+        if dead {
+            self.stats.dead(&back.group, record.topic(), record.body().len());
+        }
         Ok(Some(appended))
     }
 

@@ -123,6 +123,17 @@ impl Sessions {
         changed
     }
 
+    /// Takes over what a member of a group says about topics that the group subscribes to, where it is newer.
+    pub fn renew(&self, connection: ConnectionId, group: &str, subscriptions: &[SubscriptionData]) {
+        let mut inner = self.0.lock();
+        let Some(group) = inner.consumers.get_mut(group) else { return };
+        if group.members.contains_key(&connection) {
+            for subscription in subscriptions {
+                group.renew(subscription);
+            }
+        }
+    }
+
     /// A client leaves a group of each kind.
     pub fn unregister(
         &self,
@@ -259,19 +270,24 @@ impl ConsumerGroup {
         self.from_where.clone_from(&consumer.consume_from_where);
         let mut changed = false;
         for subscription in &consumer.subscription_data_set {
-            match self.subscriptions.get_mut(&subscription.topic) {
-                Some(known) if subscription.sub_version > known.sub_version => known.clone_from(subscription),
-                Some(_) => {}
-                None => {
-                    self.subscriptions.insert(subscription.topic.clone(), subscription.clone());
-                    changed = true;
-                }
+            if !self.renew(subscription) {
+                self.subscriptions.insert(subscription.topic.clone(), subscription.clone());
+                changed = true;
             }
         }
         let before = self.subscriptions.len();
         self.subscriptions
             .retain(|topic, _| consumer.subscription_data_set.iter().any(|wanted| wanted.topic == *topic));
         changed || self.subscriptions.len() != before
+    }
+
+    /// Takes the newer of two subscriptions to a topic. Returns whether there was one.
+    fn renew(&mut self, subscription: &SubscriptionData) -> bool {
+        let Some(known) = self.subscriptions.get_mut(&subscription.topic) else { return false };
+        if subscription.sub_version > known.sub_version {
+            known.clone_from(subscription);
+        }
+        true
     }
 
     fn members_of(&self, group: &str) -> Members {

@@ -1,10 +1,12 @@
-//! Counters: totals since the start, and rates over the last minute.
+//! Counters: totals since the start, and rates over the last minute, hour and day.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use store::Appended;
 
 /// A total that only rises.
 #[derive(Debug, Default)]
@@ -20,43 +22,128 @@ impl Total {
     }
 }
 
-/// Samples of one total, a few seconds apart, over the longest window.
-#[derive(Debug, Default)]
-struct History(Mutex<Vec<(i64, u64)>>);
+/// Messages and their bytes, at a time.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at_ms: i64,
+    messages: u64,
+    bytes: u64,
+}
 
-/// Source: `StoreStatsService` keeps 10 minutes; a sample each 10 s is exact enough for a rate.
-const SAMPLES_MAX: usize = 61;
+/// Samples at least so far apart, and so many of them. Source: `StatsItem`: one each 10 seconds for the minute, one
+/// each 10 minutes for the hour, one each hour for the day.
+const PERIODS: [(i64, usize); 3] = [(0, 7), (600_000, 7), (3_600_000, 25)];
+/// Samples of the broker as a whole, which also has a rate over ten minutes.
+const BROKER_SAMPLES: usize = 61;
+
+/// Samples of one meter: of the last minute, the last hour, the last day.
+#[derive(Debug, Default)]
+struct History(Mutex<[VecDeque<Sample>; 3]>);
 
 impl History {
-    fn sample(&self, now_ms: i64, total: u64) {
-        let mut samples = self.0.lock();
-        if samples.len() == SAMPLES_MAX {
-            samples.remove(0);
+    /// `before_ms` is the time of the sample that was taken before the meter existed, when it was 0.
+    fn sample(&self, sample: Sample, before_ms: i64, most: usize) {
+        let mut rings = self.0.lock();
+        for (ring, (apart_ms, kept)) in rings.iter_mut().zip(PERIODS) {
+            let kept = if apart_ms == 0 { kept.max(most) } else { kept };
+            if ring.is_empty() {
+                ring.push_back(Sample { at_ms: before_ms, messages: 0, bytes: 0 });
+            }
+            if ring.back().is_some_and(|last| sample.at_ms - last.at_ms < apart_ms) {
+                continue;
+            }
+            if ring.len() >= kept {
+                ring.pop_front();
+            }
+            ring.push_back(sample);
         }
-        samples.push((now_ms, total));
     }
 
     /// Events a second between the newest sample and the one at least `window_ms` older, or the oldest.
     fn rate(&self, window_ms: i64) -> f64 {
-        let samples = self.0.lock();
-        let Some((now, total)) = samples.last().copied() else { return 0.0 };
-        let old = samples.iter().rev().find(|(at, _)| now - at >= window_ms).or(samples.first());
-        match old {
-            Some((at, before)) if now > *at => (total - before) as f64 * 1000.0 / (now - at) as f64,
-            _ => 0.0,
-        }
+        let rings = self.0.lock();
+        let Some(newest) = rings[0].back() else { return 0.0 };
+        let old = rings[0].iter().rev().find(|old| newest.at_ms - old.at_ms >= window_ms).or(rings[0].front());
+        old.map_or(0.0, |old| Window::between(old, newest, |sample| sample.messages).per_second)
+    }
+
+    fn windows(&self, of: impl Fn(&Sample) -> u64) -> [Window; 3] {
+        let rings = self.0.lock();
+        [0, 1, 2].map(|at| match (rings[at].front(), rings[at].back()) {
+            (Some(first), Some(last)) => {
+                let first = if at == 0 { rings[0].iter().rev().nth(6).unwrap_or(first) } else { first };
+                Window::between(first, last, &of)
+            }
+            _ => Window::default(),
+        })
+    }
+}
+
+/// What happened in a stretch of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Window {
+    /// How much.
+    pub sum: u64,
+    /// How much a second.
+    pub per_second: f64,
+}
+
+impl Window {
+    fn between(first: &Sample, last: &Sample, of: impl Fn(&Sample) -> u64) -> Window {
+        let sum = of(last) - of(first);
+        let elapsed_ms = last.at_ms - first.at_ms;
+        Window { sum, per_second: if elapsed_ms > 0 { sum as f64 * 1000.0 / elapsed_ms as f64 } else { 0.0 } }
     }
 }
 
 #[derive(Debug, Default)]
 struct Meter {
-    total: Total,
+    messages: Total,
+    bytes: Total,
     history: History,
+}
+
+impl Meter {
+    fn add(&self, messages: usize, bytes: usize) {
+        self.messages.add(messages);
+        self.bytes.add(bytes);
+    }
+
+    fn count(&self) -> Count {
+        Count { messages: self.messages.get(), bytes: self.bytes.get() }
+    }
+
+    fn sample(&self, at_ms: i64, before_ms: i64, most: usize) {
+        let Count { messages, bytes } = self.count();
+        self.history.sample(Sample { at_ms, messages, bytes }, before_ms, most);
+    }
+}
+
+/// Messages and their bytes since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// Events a second over the last 10, 60 and 600 seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates(pub [f64; 3]);
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Messages stored, by topic.
+    Put,
+    /// Messages delivered, by topic and group.
+    Get,
+    /// Messages given back, by topic and group.
+    GivenBack,
+    /// Messages that became dead letters, by topic and group.
+    Dead,
+}
 
 type Meters = papaya::HashMap<String, Arc<Meter>, RandomState>;
 
@@ -64,45 +151,63 @@ type Meters = papaya::HashMap<String, Arc<Meter>, RandomState>;
 #[derive(Debug, Default)]
 pub struct Stats {
     put: Meter,
-    put_bytes: Total,
     get: Meter,
-    get_bytes: Total,
-    put_by_topic: Meters,
-    get_by_group: Meters,
-    back_by_group: Meters,
+    /// By topic, or by `topic@group`, in the order of [`Counted`].
+    by_name: [Meters; 4],
+    sampled_ms: AtomicI64,
 }
 
 impl Stats {
-    pub(crate) fn stored(&self, topic: &str, messages: usize, bytes: usize) {
-        self.put.total.add(messages);
-        self.put_bytes.add(bytes);
-        count(&self.put_by_topic, topic, messages);
+    /// Bytes are those of the records, as in Java.
+    pub(crate) fn stored(&self, topic: &str, messages: usize, appended: &Appended) {
+        let bytes = (appended.end.0 - appended.log_offset.0) as usize;
+        self.put(topic, messages, bytes);
+    }
+
+    fn put(&self, topic: &str, messages: usize, bytes: usize) {
+        self.put.add(messages, bytes);
+        self.count(Counted::Put, topic, messages, bytes);
     }
 
     pub(crate) fn delivered(&self, topic: &str, group: &str, messages: usize, bytes: usize) {
-        self.get.total.add(messages);
-        self.get_bytes.add(bytes);
-        count(&self.get_by_group, &[topic, group].join("@"), messages);
+        self.get.add(messages, bytes);
+        self.count(Counted::Get, &[topic, group].join("@"), messages, bytes);
     }
 
-    pub(crate) fn given_back(&self, group: &str, topic: &str) {
-        count(&self.back_by_group, &[topic, group].join("@"), 1);
+    pub(crate) fn given_back(&self, group: &str, topic: &str, bytes: usize) {
+        self.count(Counted::GivenBack, &[topic, group].join("@"), 1, bytes);
+    }
+
+    pub(crate) fn dead(&self, group: &str, topic: &str, bytes: usize) {
+        self.count(Counted::Dead, &[topic, group].join("@"), 1, bytes);
+    }
+
+    fn count(&self, what: Counted, key: &str, messages: usize, bytes: usize) {
+        let meters = self.by_name[what as usize].pin();
+        match meters.get(key) {
+            Some(meter) => meter.add(messages, bytes),
+            None => meters.get_or_insert_with(key.to_owned(), Arc::default).add(messages, bytes),
+        }
     }
 
     /// Takes a sample of every total; called about every ten seconds.
     pub(crate) fn sample(&self, now_ms: i64) {
-        self.put.history.sample(now_ms, self.put.total.get());
-        self.get.history.sample(now_ms, self.get.total.get());
-        for meters in [&self.put_by_topic, &self.get_by_group, &self.back_by_group] {
+        let before_ms = match self.sampled_ms.swap(now_ms, Ordering::Relaxed) {
+            0 => now_ms,
+            before_ms => before_ms,
+        };
+        self.put.sample(now_ms, before_ms, BROKER_SAMPLES);
+        self.get.sample(now_ms, before_ms, BROKER_SAMPLES);
+        for meters in &self.by_name {
             for meter in meters.pin().values() {
-                meter.history.sample(now_ms, meter.total.get());
+                meter.sample(now_ms, before_ms, 0);
             }
         }
     }
 
-    /// Messages stored and delivered, and their bytes: put, put bytes, get, get bytes.
-    pub fn totals(&self) -> [u64; 4] {
-        [self.put.total.get(), self.put_bytes.get(), self.get.total.get(), self.get_bytes.get()]
+    /// Messages stored, and delivered.
+    pub fn totals(&self) -> [Count; 2] {
+        [self.put.count(), self.get.count()]
     }
 
     /// Messages stored a second.
@@ -115,19 +220,47 @@ impl Stats {
         rates(&self.get)
     }
 
+    /// Messages stored, and delivered, in the last minute, hour and day.
+    pub fn broker_windows(&self) -> [[Window; 3]; 2] {
+        [&self.put, &self.get].map(|meter| meter.history.windows(|sample| sample.messages))
+    }
+
+    /// The last minute, hour and day of a topic, or of a `topic@group`: messages, or bytes. `None` when nothing was
+    /// counted under this name.
+    pub fn windows(&self, what: Counted, name: &str, bytes: bool) -> Option<[Window; 3]> {
+        let of = |sample: &Sample| if bytes { sample.bytes } else { sample.messages };
+        Some(self.by_name[what as usize].pin().get(name)?.history.windows(of))
+    }
+
+    /// Shows every name under which something was counted, and how much since the start.
+    pub fn each(&self, what: Counted, mut show: impl FnMut(&str, Count)) {
+        self.by_name[what as usize].pin().iter().for_each(|(name, meter)| show(name, meter.count()));
+    }
+
     /// Messages stored a second in a topic, over the last minute.
     pub fn topic_put_rate(&self, topic: &str) -> f64 {
-        self.put_by_topic.pin().get(topic).map_or(0.0, |meter| meter.history.rate(60_000))
+        self.rate(Counted::Put, topic)
     }
 
     /// Messages delivered a second from a topic to a group, over the last minute.
     pub fn group_get_rate(&self, topic: &str, group: &str) -> f64 {
-        self.get_by_group.pin().get(&[topic, group].join("@")).map_or(0.0, |meter| meter.history.rate(60_000))
+        self.rate(Counted::Get, &[topic, group].join("@"))
     }
 
-    /// Forgets a deleted topic.
+    fn rate(&self, what: Counted, name: &str) -> f64 {
+        self.by_name[what as usize].pin().get(name).map_or(0.0, |meter| meter.history.rate(60_000))
+    }
+
+    /// Forgets a deleted topic, with what its groups did.
     pub(crate) fn forget_topic(&self, topic: &str) {
-        self.put_by_topic.pin().remove(topic);
+        let is_its = |name: &str| name.split('@').next() == Some(topic);
+        self.by_name.iter().for_each(|meters| meters.pin().retain(|name, _| !is_its(name)));
+    }
+
+    /// Forgets a deleted group.
+    pub(crate) fn forget_group(&self, group: &str) {
+        let is_its = |name: &str| name.split_once('@').is_some_and(|(_, of)| of == group);
+        self.by_name.iter().for_each(|meters| meters.pin().retain(|name, _| !is_its(name)));
     }
 }
 
@@ -135,10 +268,38 @@ fn rates(meter: &Meter) -> Rates {
     Rates([10_000, 60_000, 600_000].map(|window| meter.history.rate(window)))
 }
 
-fn count(meters: &Meters, key: &str, messages: usize) {
-    let meters = meters.pin();
-    match meters.get(key) {
-        Some(meter) => meter.total.add(messages),
-        None => meters.get_or_insert_with(key.to_owned(), Arc::default).total.add(messages),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_reach_a_minute_an_hour_and_a_day_back() {
+        let stats = Stats::default();
+        stats.sample(1_000_000);
+        let mut now_ms = 1_000_000;
+        // One message a second for two days; the first falls between two samples.
+        for _ in 0..2 * 86_400 / 10 {
+            now_ms += 10_000;
+            stats.put("T", 10, 1000);
+            stats.sample(now_ms);
+        }
+        let [minute, hour, day] = stats.windows(Counted::Put, "T", false).unwrap();
+        assert_eq!((minute.sum, hour.sum, day.sum), (60, 3600, 86_400));
+        assert!([minute, hour, day].iter().all(|window| (window.per_second - 1.0).abs() < 1e-9));
+        assert_eq!(stats.windows(Counted::Put, "T", true).unwrap()[0].sum, 6000);
+        assert_eq!(stats.windows(Counted::Put, "other", false), None);
+        assert_eq!(stats.put_rates().0, [1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_came_before_the_first_sample_counts() {
+        let stats = Stats::default();
+        stats.sample(10_000);
+        stats.delivered("T", "G", 5, 50);
+        stats.sample(20_000);
+        let [minute, ..] = stats.windows(Counted::Get, "T@G", false).unwrap();
+        assert_eq!(minute, Window { sum: 5, per_second: 0.5 });
+        stats.forget_group("G");
+        assert_eq!(stats.windows(Counted::Get, "T@G", false), None);
     }
 }

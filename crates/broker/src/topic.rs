@@ -133,7 +133,7 @@ impl Topics {
     pub fn put_with_attributes(&self, mut config: TopicConfig, changes: &str) -> Result<bool, Error> {
         let existing = self.get(&config.topic_name);
         let before = existing.as_ref().map(|topic| &topic.config.attributes);
-        config.attributes = attribute::apply(before, changes)?;
+        config.attributes = attribute::Of::Topic.apply(before, changes)?;
         self.put(config)
     }
 

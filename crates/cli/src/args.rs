@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::{completions, consume, doctor, group, message, produce, topic};
+use crate::command::{completions, consume, dlq, doctor, group, message, produce, timer, topic, transaction};
 use crate::{parse, role};
 
 const EXAMPLES: &str = "\
@@ -74,12 +74,21 @@ pub(crate) enum Command {
     /// List, make, show and delete topics.
     #[command(subcommand)]
     Topic(topic::Command),
-    /// List, show and delete consumer groups.
+    /// List, show, move and delete consumer groups.
     #[command(subcommand)]
     Group(group::Command),
     /// Look messages up.
     #[command(subcommand)]
     Message(message::Command),
+    /// List and show dead letters, and send them again.
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// List and cancel messages that wait for a time of their own.
+    #[command(subcommand)]
+    Timer(timer::Command),
+    /// List transactions that wait for their producer, and decide them.
+    #[command(subcommand)]
+    Transaction(transaction::Command),
     /// Check name servers, brokers, topics and groups, and say what to do.
     Doctor(doctor::Arguments),
     /// Print the completions of a shell.
@@ -141,6 +150,21 @@ mod tests {
         check("topic list --all", true);
         check("group describe G --namesrv a:1;b:2 --timeout 1s", true);
         check("group describe G --timeout soon", false);
+        check("group reset G --topic T --to -10m --dry-run", true);
+        check("group reset G --topic T --to beginning --yes", true);
+        check("group reset G --topic T --offset 5 --queue 1 --broker b", true);
+        check("group reset G --topic T --offset 5", false);
+        check("group reset G --topic T", false);
+        check("group reset G --to end", false);
+        check("dlq list", true);
+        check("dlq show G --count 5 --from -1d", false);
+        check("dlq show G --count 5 --from -24h", true);
+        check("dlq replay G --rate 10 --dry-run", true);
+        check("dlq replay G --rate 0", false);
+        check("timer cancel ID --topic T", true);
+        check("transaction resolve ID --commit --yes", true);
+        check("transaction resolve ID", false);
+        check("transaction resolve ID --commit --rollback", false);
         check("doctor --json", true);
         check("completions bash", true);
         check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);

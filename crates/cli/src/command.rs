@@ -2,11 +2,14 @@
 
 pub(crate) mod completions;
 pub(crate) mod consume;
+pub(crate) mod dlq;
 pub(crate) mod doctor;
 pub(crate) mod group;
 pub(crate) mod message;
 pub(crate) mod produce;
+pub(crate) mod timer;
 pub(crate) mod topic;
+pub(crate) mod transaction;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::exit;
@@ -32,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         // These end by themselves, with a summary.
         Command::Produce(arguments) => produce::run(&mut context, arguments).await,
         Command::Consume(arguments) => consume::run(&mut context, arguments).await,
+        Command::Dlq(command) => dlq::run(&mut context, command).await,
         Command::Server(arguments) => arguments.run(&stop).await,
         Command::Broker(arguments) => arguments.run(context.common.namesrv.take(), &stop).await,
         Command::Namesrv(arguments) => arguments.run(&stop).await,
@@ -52,9 +56,11 @@ async fn answer(context: &mut Context, command: Command) -> Result<()> {
         Command::Topic(command) => topic::run(context, command).await,
         Command::Group(command) => group::run(context, command).await,
         Command::Message(command) => message::run(context, command).await,
+        Command::Timer(command) => timer::run(context, command).await,
+        Command::Transaction(command) => transaction::run(context, command).await,
         Command::Doctor(arguments) => doctor::run(context, arguments).await,
         Command::Completions(arguments) => completions::run(context, arguments),
-        Command::Produce(_) | Command::Consume(_) => unreachable!("handled before"),
+        Command::Produce(_) | Command::Consume(_) | Command::Dlq(_) => unreachable!("handled before"),
         Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Bench(_) => {
             unreachable!("handled before")
         }
@@ -91,6 +97,6 @@ fn confirm(yes: bool, question: &str) -> Result<()> {
     input.lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(anyhow::anyhow!("nothing was deleted")),
+        _ => Err(anyhow::anyhow!("nothing was changed")),
     }
 }

@@ -14,6 +14,7 @@ mod message;
 mod output;
 mod parse;
 mod role;
+mod scan;
 mod survey;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod broker;
 mod namesrv;
+mod notify;
 mod registry;
 mod server;
 mod start;

@@ -5,6 +5,7 @@ mod group;
 mod lookup;
 mod offset;
 mod topic;
+mod waiting;
 
 pub use broker::Broker;
 

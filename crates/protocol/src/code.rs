@@ -80,6 +80,8 @@ codes! {
     215 FLOW_CONTROL,
     /// Not allowed in this state.
     604 ILLEGAL_OPERATION,
+    /// There are too many subscriptions to lite topics.
+    2018 LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
     /// The server is leaving; clients go elsewhere and come back.
     1500 GO_AWAY,
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod client;
+mod lite;
 mod offset;
 mod pop;
 mod pull;
@@ -15,6 +16,7 @@ mod send;
 
 pub use admin::*;
 pub use client::*;
+pub use lite::*;
 pub use offset::*;
 pub use pop::*;
 pub use pull::*;
@@ -76,6 +78,7 @@ pub fn table() -> Vec<(i32, &'static str)> {
         route::TABLE,
         admin::TABLE,
         pop::TABLE,
+        lite::TABLE,
     ];
     let mut all = tables.concat();
     all.sort_unstable();

@@ -49,6 +49,7 @@ impl Node {
             bind_address: [127, 0, 0, 1].into(),
             listen_port: 0,
             fast_listen_port: Some(0),
+            metrics_port: 0,
             store_dir: dir.path().to_owned(),
             segment_bytes: 4 << 20,
             ..Settings::default()

@@ -1,17 +1,20 @@
 //! Settings of consumer groups, and what they consume.
 
 use protocol::body::{GroupConfig, GroupConfigList, GroupList, QuerySubscriptionReply, TopicList};
-use protocol::request::{DeleteGroupHeader, GroupHeader, GroupTopicHeader, TopicHeader, TotalGroupsReply};
+use protocol::request::{
+    DeleteGroupHeader, GroupHeader, GroupPageHeader, GroupTopicHeader, TopicHeader, TotalGroupsReply,
+};
 use protocol::{Fields, code, json};
 use remoting::Response;
 
+use super::page::Wanted;
 use super::topic::registered_and_safe;
 use crate::code::{Outcome, Refusal};
 use crate::table::Call;
 
 pub(crate) async fn create(call: Call) -> Outcome {
     let config: GroupConfig = json::parse(&call.frame.body)?;
-    call.broker().groups().put(config)?;
+    call.broker().groups().put_with_attributes(config)?;
     registered_and_safe(&call).await?;
     Ok(Response::ok())
 }
@@ -19,7 +22,7 @@ pub(crate) async fn create(call: Call) -> Outcome {
 pub(crate) async fn create_list(call: Call) -> Outcome {
     let list: GroupConfigList = json::parse(&call.frame.body)?;
     for config in list.group_config_list {
-        call.broker().groups().put(config)?;
+        call.broker().groups().put_with_attributes(config)?;
     }
     registered_and_safe(&call).await?;
     Ok(Response::ok())
@@ -33,8 +36,18 @@ pub(crate) async fn delete(call: Call) -> Outcome {
 }
 
 pub(crate) fn all(call: &Call) -> Outcome {
-    let table = call.broker().groups().to_table();
-    let fields = Fields::of(&TotalGroupsReply { total_group_num: table.subscription_group_table.len() as i32 });
+    let header: GroupPageHeader<'_> = call.frame.header()?;
+    let wanted = Wanted { first: header.group_seq, version: header.data_version, most: header.max_group_num };
+    let mut table = call.broker().groups().to_table();
+    let total = table.subscription_group_table.len();
+    let page = wanted.range(total, table.data_version);
+    if page.len() < total {
+        let groups = std::mem::take(&mut table.subscription_group_table);
+        table.subscription_group_table = groups.into_iter().skip(page.start).take(page.len()).collect();
+        let shown = &table.subscription_group_table;
+        table.forbidden_table.retain(|group, _| shown.contains_key(group));
+    }
+    let fields = Fields::of(&TotalGroupsReply { total_group_num: total as i32 });
     Ok(Response { fields, ..Response::ok().with_body(json::to_vec(&table)) })
 }
 

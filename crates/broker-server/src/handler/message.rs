@@ -61,7 +61,8 @@ pub(crate) async fn consume_queue(call: Call) -> Outcome {
     let entries = broker.store().entries(&queue, QueueOffset(index), count).await?;
     let shown = entries.iter().map(|entry| {
         json!({
-            "eval": true,
+            // Whether a SQL92 filter would pass it; Java evaluates one only where it has a bloom filter for it.
+            "eval": false,
             "physicOffset": entry.log_offset.0,
             "physicSize": entry.size,
             "tagsCode": entry.tag_code,

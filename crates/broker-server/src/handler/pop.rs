@@ -58,7 +58,7 @@ fn begin(call: &Call) -> Result<Pop, Refusal> {
 }
 
 /// How long a request may still wait; `None` when it came far too late.
-fn wait(call: &Call, born_ms: Option<i64>, poll_ms: i64) -> Option<Duration> {
+pub(super) fn wait(call: &Call, born_ms: Option<i64>, poll_ms: i64) -> Option<Duration> {
     let now_ms = call.broker().now_ms();
     let born_ms = born_ms.filter(|born_ms| *born_ms != 0).unwrap_or(now_ms);
     let ends_ms = born_ms.saturating_add(poll_ms);
@@ -69,7 +69,7 @@ fn wait(call: &Call, born_ms: Option<i64>, poll_ms: i64) -> Option<Duration> {
     Some(if poll_ms <= 0 { Duration::ZERO } else { millis(left_ms) })
 }
 
-fn millis(ms: i64) -> Duration {
+pub(super) fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0).cast_unsigned())
 }
 
@@ -162,13 +162,17 @@ fn receipt(text: &str, offset: i64) -> Result<Receipt, Refusal> {
 pub(crate) fn ack(call: &Call) -> Outcome {
     let header: AckMessageHeader<'_> = call.frame.header()?;
     let receipt = receipt(header.extra_info, header.offset)?;
-    call.broker().ack(&Ack {
+    let ack = Ack {
         topic: header.topic,
         group: header.consumer_group,
         queue_id: header.queue_id,
         queue_offset: header.offset,
         receipt: &receipt,
-    })?;
+    };
+    match header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()) {
+        Some(lite_topic) => call.broker().ack_lite(&ack, lite_topic)?,
+        None => call.broker().ack(&ack)?,
+    }
     Ok(Response::ok())
 }
 
@@ -222,7 +226,7 @@ fn ack_batch(call: &Call, body: &BatchAckBody, acks: &BatchAck) -> Result<(), Re
 pub(crate) fn change_invisible(call: &Call) -> Outcome {
     let header: ChangeInvisibleTimeHeader<'_> = call.frame.header()?;
     let receipt = receipt(header.extra_info, header.offset)?;
-    let changed = call.broker().change_invisible(&ChangeInvisible {
+    let change = ChangeInvisible {
         topic: header.topic,
         group: header.consumer_group,
         queue_id: header.queue_id,
@@ -230,7 +234,11 @@ pub(crate) fn change_invisible(call: &Call) -> Outcome {
         receipt: &receipt,
         invisible: millis(header.invisible_time),
         suspend: header.suspend,
-    })?;
+    };
+    let changed = match header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()) {
+        Some(lite_topic) => call.broker().change_invisible_lite(&change, lite_topic)?,
+        None => call.broker().change_invisible(&change)?,
+    };
     let reply = ChangeInvisibleTimeReply {
         pop_time: changed.pop_ms,
         invisible_time: changed.invisible_ms,

@@ -10,17 +10,26 @@ use protocol::sysflag::{PULL_COMMIT_OFFSET, PULL_SUBSCRIPTION, PULL_SUSPEND};
 use remoting::{Answer, Response};
 
 use crate::code::Refusal;
+use crate::handler::relay;
 use crate::service::ParkedSend;
 use crate::table::Call;
 
-pub(crate) fn pull(call: &Call) -> Answer<ParkedSend> {
-    match begin(call) {
-        Ok((pull, offset)) => Answer::later(async move {
-            let pulled = pull.run().await.map_err(|error| *Refusal::from(error).0)?;
-            Ok(response(pulled, offset))
+pub(crate) fn pull(call: Call) -> Answer<ParkedSend> {
+    match begin(&call) {
+        Ok((pull, offset)) => Answer::later(run(pull, offset)),
+        Err(Refusal(response)) if response.code == code::SUBSCRIPTION_NOT_LATEST => Answer::later(async move {
+            let header: PullMessageHeader<'_> = call.frame.header().map_err(|error| *Refusal::from(error).0)?;
+            relay::renew_subscriptions(&call, header.consumer_group).await;
+            let (pull, offset) = begin(&call).map_err(|Refusal(response)| *response)?;
+            run(pull, offset).await
         }),
         Err(Refusal(response)) => response.into(),
     }
+}
+
+async fn run(pull: broker::Pull, offset: i64) -> Result<Response, Response> {
+    let pulled = pull.run().await.map_err(|error| *Refusal::from(error).0)?;
+    Ok(response(pulled, offset))
 }
 
 fn begin(call: &Call) -> Result<(broker::Pull, i64), Refusal> {

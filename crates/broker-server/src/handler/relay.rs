@@ -4,19 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::ConsumerSession;
+use protocol::body::SubscriptionData;
 use protocol::json::Keyed;
 use protocol::request::{
-    ConsumeMessageDirectlyHeader, GetConsumerRunningInfoHeader, GetConsumerStatusFromClient, GetConsumerStatusHeader,
-    Request,
+    ConsumeMessageDirectlyHeader, GetConsumerRunningInfo, GetConsumerRunningInfoHeader, GetConsumerStatusFromClient,
+    GetConsumerStatusHeader, Request,
 };
 use protocol::{Frame, code, id};
 use remoting::{CallError, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
+use crate::connections::id_of;
 use crate::table::Call;
 
 /// How long a client may take. Source: `Broker2Client.callClient`.
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client that pulls may take to say what it subscribes to.
+const SUBSCRIPTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn running_info(call: Call) -> Outcome {
     let header: GetConsumerRunningInfoHeader<'_> = call.frame.header()?;
@@ -35,6 +40,31 @@ pub(crate) async fn consume_directly(call: Call) -> Outcome {
     let frame = Frame::request(call.frame.code, &header).with_body(record);
     drop(config);
     relay(&peer, frame).await
+}
+
+/// Takes over the subscriptions that the caller has now. Clients of all languages change them, by every rebalance, and
+/// skip the heartbeat that says so while another is under way; the next comes 30 seconds later, and until then no pull
+/// would get anything. Without an answer things stay as they are, and the client pulls again a second later.
+pub(super) async fn renew_subscriptions(call: &Call, group: &str) {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RunningInfo {
+        subscription_set: Vec<SubscriptionData>,
+    }
+    let id = id_of(&call.peer);
+    let Some(_once) = call.context.connections.ask(id) else { return };
+    let sessions = call.broker().sessions();
+    let Some(caller) = sessions.consumers(group).into_iter().find(|consumer| consumer.connection == id) else { return };
+    let header = GetConsumerRunningInfoHeader {
+        consumer_group: group,
+        client_id: &caller.shown.client_id,
+        jstack_enable: false,
+    };
+    let question = Frame::request(GetConsumerRunningInfo::CODE, &header);
+    let Ok(answer) = call.peer.call(question, SUBSCRIPTION_TIMEOUT).await else { return };
+    if let Ok(info) = protocol::json::parse::<RunningInfo>(&answer.body) {
+        sessions.renew(id, group, &info.subscription_set);
+    }
 }
 
 /// Offsets as the clients of a group see them.

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use broker::Rates;
+use broker::{Counted, Rates};
 use protocol::body::{ConsumeTimeSpans, QueueTimeSpan};
 use protocol::json::Keyed;
 use protocol::peer::{VERSION, version_name};
-use protocol::request::{BrokerConsumeStatsHeader, GetConsumeStatsHeader, GroupTopicHeader, TopicHeader};
-use protocol::{json, name};
+use protocol::request::{
+    BrokerConsumeStatsHeader, GetConsumeStatsHeader, GroupTopicHeader, TopicHeader, ViewBrokerStatsHeader,
+};
+use protocol::{code, json, name};
 use remoting::Response;
 use serde_json::json;
 
-use crate::code::Outcome;
+use crate::code::{Outcome, Refusal};
 use crate::table::Call;
 
 pub(crate) async fn topic(call: Call) -> Outcome {
@@ -96,7 +98,7 @@ pub(crate) async fn runtime_info(call: Call) -> Outcome {
     let (log_min, log_max) = store.log_range();
     let usage = store.usage()?;
     let used = usage.space.used_ratio();
-    let [put, put_bytes, get, _] = broker.stats().totals();
+    let [put, get] = broker.stats().totals();
     let get_rates = rates(broker.stats().get_rates());
     let flush_behind = store.appended().0 - store.flushed().get().0;
     let first = store.record_at(log_min).await?;
@@ -109,16 +111,16 @@ pub(crate) async fn runtime_info(call: Call) -> Outcome {
     put_key("runtime", runtime_text(uptime.as_secs()));
     put_key("brokerVersionDesc", version_name(VERSION));
     put_key("brokerActive", "true".into());
-    put_key("putMessageTimesTotal", put.to_string());
-    put_key("putMessageSizeTotal", put_bytes.to_string());
-    put_key("putMessageAverageSize", format!("{:.1}", put_bytes as f64 / (put.max(1)) as f64));
+    put_key("putMessageTimesTotal", put.messages.to_string());
+    put_key("putMessageSizeTotal", put.bytes.to_string());
+    put_key("putMessageAverageSize", format!("{:.1}", put.bytes as f64 / put.messages.max(1) as f64));
     put_key("putTps", rates(broker.stats().put_rates()));
     for key in ["getFoundTps", "getTotalTps", "getTransferredTps"] {
         put_key(key, get_rates.clone());
     }
     put_key("getMissTps", rates(Rates::default()));
-    put_key("msgPutTotalTodayNow", put.to_string());
-    put_key("msgGetTotalTodayNow", get.to_string());
+    put_key("msgPutTotalTodayNow", put.messages.to_string());
+    put_key("msgGetTotalTodayNow", get.messages.to_string());
     put_key("commitLogMinOffset", log_min.0.to_string());
     put_key("commitLogMaxOffset", log_max.0.to_string());
     put_key("commitLogDiskRatio", used.to_string());
@@ -184,6 +186,36 @@ fn bytes_text(bytes: u64) -> String {
         1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
         _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
     }
+}
+
+/// What happened in the last minute, hour and day, by the names of Java's tables of figures.
+///
+/// Source: `AdminBrokerProcessor.ViewBrokerStatsData`, `BrokerStatsManager`. `avgpt` is the mean of a request
+/// there; requests are not counted here, so it is 0.
+pub(crate) fn view(call: &Call) -> Outcome {
+    let header: ViewBrokerStatsHeader<'_> = call.frame.header()?;
+    let stats = call.broker().stats();
+    let missing = || {
+        let remark = format!("The stats <{}> <{}> not exist", header.stats_name, header.stats_key);
+        Refusal::new(code::SYSTEM_ERROR, remark)
+    };
+    let [put, get] = stats.broker_windows();
+    let of = |what, bytes| stats.windows(what, header.stats_key, bytes);
+    let windows = match header.stats_name {
+        "TOPIC_PUT_NUMS" => of(Counted::Put, false),
+        "TOPIC_PUT_SIZE" => of(Counted::Put, true),
+        "GROUP_GET_NUMS" => of(Counted::Get, false),
+        "GROUP_GET_SIZE" => of(Counted::Get, true),
+        "SNDBCK_PUT_NUMS" => of(Counted::GivenBack, false),
+        "DLQ_PUT_NUMS" => of(Counted::Dead, false),
+        "BROKER_PUT_NUMS" => Some(put),
+        "BROKER_GET_NUMS" => Some(get),
+        _ => None,
+    };
+    let [minute, hour, day] =
+        windows.ok_or_else(missing)?.map(|window| json!({ "avgpt": 0.0, "sum": window.sum, "tps": window.per_second }));
+    let body = json!({ "statsDay": day, "statsHour": hour, "statsMinute": minute });
+    Ok(Response::ok().with_body(body.to_string()))
 }
 
 /// A master without replicas.

@@ -1,10 +1,11 @@
 //! Settings of topics.
 
-use protocol::body::{TopicConfig, TopicConfigList, TopicList};
-use protocol::request::{CreateTopicHeader, TopicHeader, TotalTopicsReply};
+use protocol::body::{TopicConfig, TopicConfigList, TopicList, TopicTable};
+use protocol::request::{CreateTopicHeader, TopicHeader, TopicPageHeader, TotalTopicsReply};
 use protocol::{Fields, code, json, name};
 use remoting::Response;
 
+use super::page::Wanted;
 use crate::code::{Outcome, Refusal};
 use crate::table::Call;
 
@@ -65,8 +66,16 @@ pub(crate) async fn registered_and_safe(call: &Call) -> Result<(), Refusal> {
 }
 
 pub(crate) fn all(call: &Call) -> Outcome {
-    let table = call.broker().topics().to_table();
-    let fields = Fields::of(&TotalTopicsReply { total_topic_num: table.topic_config_table.len() as i32 });
+    let header: TopicPageHeader<'_> = call.frame.header()?;
+    let wanted = Wanted { first: header.topic_seq, version: header.data_version, most: header.max_topic_num };
+    // The version first: what is added meanwhile makes the caller start again rather than miss it.
+    let data_version = call.broker().topics().version();
+    let mut topics = call.broker().topics().all();
+    topics.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+    let fields = Fields::of(&TotalTopicsReply { total_topic_num: topics.len() as i32 });
+    let page = &topics[wanted.range(topics.len(), data_version)];
+    let topic_config_table = page.iter().map(|topic| (topic.name().to_owned(), topic.config().clone())).collect();
+    let table = TopicTable { data_version, topic_config_table };
     Ok(Response { fields, ..Response::ok().with_body(json::to_vec(&table)) })
 }
 

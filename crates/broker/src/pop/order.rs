@@ -47,7 +47,7 @@ pub(crate) struct Batch {
 
 /// What an ack led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acked {
+pub(crate) enum Acked {
     /// Of a pop that is over: nothing changed.
     Stale,
     /// The message was not handed out by that pop.
@@ -70,7 +70,7 @@ impl Batch {
     }
 
     /// Until when the queue is blocked for somebody with this attempt id; `None` when it is free.
-    pub(super) fn blocked_until(&self, attempt_id: Option<&str>, now_ms: i64) -> Option<i64> {
+    pub(crate) fn blocked_until(&self, attempt_id: Option<&str>, now_ms: i64) -> Option<i64> {
         if attempt_id.is_some() && self.attempt_id.as_deref() == attempt_id {
             return None;
         }
@@ -83,17 +83,17 @@ impl Batch {
     }
 
     /// Whether an offset was acked although one before it was not.
-    pub(super) fn has_acked(&self, offset: i64) -> bool {
+    pub(crate) fn has_acked(&self, offset: i64) -> bool {
         self.place_of(offset).is_some_and(|at| self.is_acked(at))
     }
 
     /// How often a message was handed out before.
-    pub(super) fn count(&self, offset: i64) -> i32 {
+    pub(crate) fn count(&self, offset: i64) -> i32 {
         self.counts.get(&offset).copied().unwrap_or(0)
     }
 
     /// Hands out messages: the state becomes that of the new batch. Those that were acked before stay acked.
-    pub(super) fn hand_out(
+    pub(crate) fn hand_out(
         &mut self,
         attempt_id: Option<&str>,
         pop_ms: i64,
@@ -138,7 +138,7 @@ impl Batch {
     }
 
     /// Takes an ack of a pop.
-    pub(super) fn ack(&mut self, offset: i64, pop_ms: i64, now_ms: i64) -> Acked {
+    pub(crate) fn ack(&mut self, offset: i64, pop_ms: i64, now_ms: i64) -> Acked {
         if self.offsets.is_empty() || pop_ms != self.pop_ms {
             return Acked::Stale;
         }
@@ -159,12 +159,29 @@ impl Batch {
     }
 
     /// Changes when a message of a pop is visible again. Returns whether that is one of ours.
-    pub(super) fn set_visible(&mut self, offset: i64, pop_ms: i64, visible_ms: i64) -> bool {
+    pub(crate) fn set_visible(&mut self, offset: i64, pop_ms: i64, visible_ms: i64) -> bool {
         let known = pop_ms == self.pop_ms && self.place_of(offset).is_some();
         if known {
             self.visible_ms.insert(offset, visible_ms);
         }
         known
+    }
+
+    /// Takes the whole batch back for a while: the delivery did not count, and all of it comes again at once.
+    ///
+    /// Source: `MemoryConsumerOrderInfoManager.suspendQueue`.
+    pub(crate) fn suspend(&mut self, pop_ms: i64, visible_ms: i64) {
+        if pop_ms != self.pop_ms {
+            return;
+        }
+        self.counts.values_mut().for_each(|count| *count = (*count - 1).max(0));
+        self.visible_ms.clear();
+        self.invisible_ms = visible_ms.saturating_sub(pop_ms);
+    }
+
+    /// Whether nothing was handed out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
     }
 }
 

@@ -3,6 +3,7 @@
 mod delete;
 mod describe;
 mod list;
+mod reset;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -13,9 +14,10 @@ const EXAMPLES: &str = "\
 Examples:
   rocketmq group list
   rocketmq group describe billing
+  rocketmq group reset billing --topic orders --to -1h
   rocketmq group delete billing --yes";
 
-/// List, show and delete consumer groups.
+/// List, show, move and delete consumer groups.
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Show members, subscriptions, offsets and lag of a group.
     Describe(describe::Arguments),
+    /// Move a group to another place in a topic.
+    Reset(reset::Arguments),
     /// Delete a group and its offsets.
     #[command(visible_alias = "rm")]
     Delete(delete::Arguments),
@@ -33,6 +37,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
         Command::List(arguments) => list::run(context, &arguments).await,
         Command::Describe(arguments) => describe::run(context, &arguments).await,
+        Command::Reset(arguments) => reset::run(context, &arguments).await,
         Command::Delete(arguments) => delete::run(context, &arguments).await,
     }
 }

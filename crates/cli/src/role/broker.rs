@@ -11,8 +11,9 @@ use settings::{Setting, Settings as _};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::notify::{State, notify};
 use super::registry::AnyRegistry;
-use super::start::{Common, print_ready, raise_open_files, recovery_text};
+use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
 
 /// Runs a broker that registers with name servers elsewhere
 #[derive(Debug, Args)]
@@ -31,6 +32,10 @@ pub(crate) struct BrokerArgs {
     /// Port for clients that use the VIP channel [default: two below the broker's port]
     #[arg(long, value_name = "PORT")]
     fast_listen_port: Option<u16>,
+
+    /// Port of /metrics, /health and /ready, 0 lets the system choose [default: 5557]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
 }
 
 impl BrokerArgs {
@@ -42,6 +47,7 @@ impl BrokerArgs {
             ("namesrvAddr", namesrv),
             ("listenPort", text(self.listen_port)),
             ("fastListenPort", text(self.fast_listen_port)),
+            ("metricsPromExporterPort", text(self.metrics_port)),
         ];
         let (settings, dir) = self.common.load_broker(&flags, None)?;
         if settings.namesrv_addr.is_empty() {
@@ -61,13 +67,16 @@ impl BrokerArgs {
             &[
                 ("broker", format!("{}, fast port {}, {names}", node.address(), node.fast_address().port())),
                 ("name servers", name_servers),
+                ("metrics", metrics_text(&node)),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("flush", flush),
             ],
             begin,
             &[],
         );
+        notify(State::Ready);
         stop.cancelled().await;
+        notify(State::Stopping);
         info!("stopping");
         node.stop().await;
         Ok(())

@@ -7,6 +7,7 @@ use namesrv::{Clock, NameServer, Settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::notify::{State, notify};
 use super::start::{Common, print_ready, raise_open_files};
 
 /// Runs a name server
@@ -35,7 +36,9 @@ impl NamesrvArgs {
         let name_server = NameServer::start(settings, &dir, Clock::system()).await?;
         let facts = [("name server", name_server.address().to_string()), ("data", dir.display().to_string())];
         print_ready(&facts, begin, &[]);
+        notify(State::Ready);
         stop.cancelled().await;
+        notify(State::Stopping);
         info!("stopping");
         name_server.stop().await;
         Ok(())

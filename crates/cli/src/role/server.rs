@@ -12,8 +12,9 @@ use settings::{Settings as _, settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::notify::{State, notify};
 use super::registry::AnyRegistry;
-use super::start::{Common, print_ready, raise_open_files, recovery_text};
+use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
 
 settings! {
     /// What only `rocketmq server` can be told.
@@ -52,6 +53,10 @@ pub(crate) struct ServerArgs {
     /// Port for clients that use the VIP channel [default: two below the broker's port]
     #[arg(long, value_name = "PORT")]
     fast_listen_port: Option<u16>,
+
+    /// Port of /metrics, /health and /ready, 0 lets the system choose [default: 5557]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
 }
 
 impl ServerArgs {
@@ -62,6 +67,7 @@ impl ServerArgs {
         let flags = [
             ("listenPort", text(self.listen_port)),
             ("fastListenPort", text(self.fast_listen_port)),
+            ("metricsPromExporterPort", text(self.metrics_port)),
             ("namesrvListenPort", text(self.namesrv_port)),
         ];
         let mut own = OwnSettings::default();
@@ -95,6 +101,7 @@ impl ServerArgs {
             &[
                 ("name server", name_server.address().to_string()),
                 ("broker", format!("{broker_at}, {names}")),
+                ("metrics", metrics_text(&node)),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),
             ],
@@ -105,7 +112,9 @@ impl ServerArgs {
                 &format!("  rocketmq consume{option} hello --from beginning"),
             ],
         );
+        notify(State::Ready);
         stop.cancelled().await;
+        notify(State::Stopping);
         info!("stopping");
         node.stop().await;
         name_server.stop().await;

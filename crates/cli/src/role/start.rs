@@ -145,6 +145,11 @@ pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Where Prometheus finds the node's metrics.
+pub(crate) fn metrics_text(node: &broker_server::Node) -> String {
+    node.metrics_address().map_or_else(|| "not served".into(), |at| format!("http://{at}/metrics, /health, /ready"))
+}
+
 /// What opening the store found, when it is worth a word.
 pub(crate) fn recovery_text(recovery: &Recovery) -> String {
     let elapsed = recovery.elapsed;

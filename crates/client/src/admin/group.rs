@@ -8,7 +8,7 @@ use protocol::json;
 use protocol::request::{
     ConsumerGroupHeader, CreateGroup, DeleteGroup, DeleteGroupHeader, GetAllGroupConfig, GetConsumeStats,
     GetConsumeStatsHeader, GetConsumerConnections, GetConsumerRunningInfo, GetConsumerRunningInfoHeader, GroupHeader,
-    NoFields, QueryTopicsByConsumer,
+    GroupPageHeader, NoFields, QueryTopicsByConsumer,
 };
 
 use super::{Admin, unless};
@@ -18,7 +18,8 @@ use crate::client::unreadable;
 impl Admin {
     /// Settings of all groups of a broker.
     pub async fn group_configs(&self, address: &str) -> Result<BTreeMap<String, GroupConfig>, Error> {
-        let answer = self.at::<GetAllGroupConfig>(address, &NoFields {}).await?;
+        let everything = GroupPageHeader { group_seq: None, data_version: None, max_group_num: None };
+        let answer = self.at::<GetAllGroupConfig>(address, &everything).await?;
         Ok(answer.json::<GetAllGroupConfig, GroupTable>()?.subscription_group_table)
     }
 

@@ -1,6 +1,8 @@
 //! Offsets of queues and groups.
 
-use protocol::body::MessageQueue;
+use std::collections::BTreeMap;
+
+use protocol::body::{MessageQueue, QueueTable};
 use protocol::code;
 use protocol::request::{
     GetMaxOffset, GetMinOffset, QueryConsumerOffset, QueryConsumerOffsetHeader, QueueHeader, ResetOffset,
@@ -9,6 +11,7 @@ use protocol::request::{
 
 use super::{Admin, unless};
 use crate::Error;
+use crate::client::unreadable;
 
 impl Admin {
     /// The oldest offset of a queue.
@@ -67,14 +70,33 @@ impl Admin {
         Ok(())
     }
 
-    /// Moves a group to a time in all queues of a topic, its members included; `None` moves it to the end.
-    pub async fn reset_offset(&self, group: &str, topic: &str, timestamp_ms: Option<i64>) -> Result<(), Error> {
+    /// Moves a group to a time in all queues of a topic, its members included; `None` moves it to the end. Returns where
+    /// it stands now.
+    pub async fn reset_offset(
+        &self,
+        group: &str,
+        topic: &str,
+        timestamp_ms: Option<i64>,
+    ) -> Result<BTreeMap<MessageQueue, i64>, Error> {
         let timestamp = timestamp_ms.unwrap_or(-1);
+        let mut moved = BTreeMap::new();
         for address in self.masters_of(topic).await? {
             let header =
                 ResetOffsetHeader { topic, group, queue_id: Some(-1), offset: Some(-1), timestamp, is_force: true };
-            self.at::<ResetOffset>(&address, &header).await?;
+            let answer = self.at::<ResetOffset>(&address, &header).await?;
+            let table = QueueTable::<i64>::from_body(&answer.frame.body);
+            moved.extend(table.map_err(|error| unreadable::<ResetOffset>(&address, error))?.offsets);
         }
+        Ok(moved)
+    }
+
+    /// Moves a group to an offset in one queue, its members included. Brokers before 5.0 do not know this request and
+    /// move all queues to the end: ask them for a time instead.
+    pub async fn reset_queue(&self, group: &str, queue: &MessageQueue, offset: i64) -> Result<(), Error> {
+        let address = self.address_of(queue).await?;
+        let (topic, queue_id, offset) = (&*queue.topic, Some(queue.queue_id), Some(offset));
+        let header = ResetOffsetHeader { topic, group, queue_id, offset, timestamp: -1, is_force: true };
+        self.at::<ResetOffset>(&address, &header).await?;
         Ok(())
     }
 

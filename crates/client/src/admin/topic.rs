@@ -6,7 +6,7 @@ use protocol::body::{GroupList, TopicConfig, TopicList, TopicRoute, TopicStats, 
 use protocol::code;
 use protocol::request::{
     CreateTopic, CreateTopicHeader, DeleteTopic, DeleteTopicInNamesrv, DeleteTopicInNamesrvHeader, GetAllTopicConfig,
-    GetAllTopics, GetTopicConfig, GetTopicStats, NoFields, QueryTopicConsumers, TopicHeader,
+    GetAllTopics, GetTopicConfig, GetTopicStats, NoFields, QueryTopicConsumers, TopicHeader, TopicPageHeader,
 };
 
 use super::{Admin, unless};
@@ -31,7 +31,8 @@ impl Admin {
 
     /// Settings of all topics of a broker.
     pub async fn topic_configs(&self, address: &str) -> Result<BTreeMap<String, TopicConfig>, Error> {
-        let answer = self.at::<GetAllTopicConfig>(address, &NoFields {}).await?;
+        let everything = TopicPageHeader { topic_seq: None, data_version: None, max_topic_num: None };
+        let answer = self.at::<GetAllTopicConfig>(address, &everything).await?;
         Ok(answer.json::<GetAllTopicConfig, TopicTable>()?.topic_config_table)
     }
 

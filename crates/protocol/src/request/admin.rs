@@ -12,7 +12,7 @@ requests! {
     /// Deletes a topic.
     215 DELETE_TOPIC_IN_BROKER DeleteTopic(TopicHeader<'a>) -> NoFields;
     /// Settings of all topics.
-    21 GET_ALL_TOPIC_CONFIG GetAllTopicConfig(NoFields) -> TotalTopicsReply;
+    21 GET_ALL_TOPIC_CONFIG GetAllTopicConfig(TopicPageHeader<'a>) -> TotalTopicsReply;
     /// Settings of one topic.
     351 GET_TOPIC_CONFIG GetTopicConfig(TopicHeader<'a>) -> NoFields;
     /// Changes settings of the broker.
@@ -21,6 +21,8 @@ requests! {
     26 GET_BROKER_CONFIG GetBrokerConfig(NoFields) -> BrokerConfigReply<'a>;
     /// Figures of the running broker.
     28 GET_BROKER_RUNTIME_INFO GetBrokerRuntimeInfo(NoFields) -> NoFields;
+    /// What happened in the last minute, hour and day.
+    315 VIEW_BROKER_STATS_DATA ViewBrokerStats(ViewBrokerStatsHeader<'a>) -> NoFields;
     /// Offsets of all groups.
     43 GET_ALL_CONSUMER_OFFSET GetAllConsumerOffset(NoFields) -> NoFields;
     /// Offsets of the delay levels.
@@ -30,7 +32,7 @@ requests! {
     /// The same for several.
     225 UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST CreateGroupList(NoFields) -> NoFields;
     /// Settings of all groups.
-    201 GET_ALL_SUBSCRIPTIONGROUP_CONFIG GetAllGroupConfig(NoFields) -> TotalGroupsReply;
+    201 GET_ALL_SUBSCRIPTIONGROUP_CONFIG GetAllGroupConfig(GroupPageHeader<'a>) -> TotalGroupsReply;
     /// Settings of one group.
     352 GET_SUBSCRIPTIONGROUP_CONFIG GetGroupConfig(GroupHeader<'a>) -> NoFields;
     /// Deletes a group.
@@ -94,6 +96,40 @@ header! {
         pub order: bool = "order",
         /// Changes of attributes: `+key=value,-key`.
         pub attributes: Option<&'a str> = "attributes",
+    }
+}
+
+header! {
+    /// `GetAllTopicConfigRequestHeader`: without any field the whole table is wanted, otherwise a page. Since 5.4.0.
+    pub struct TopicPageHeader<'a> {
+        /// Entries before the page, in the order of names.
+        pub topic_seq: Option<i32> = "topicSeq",
+        /// Version of the table that the pages before came from, as JSON.
+        pub data_version: Option<&'a str> = "dataVersion",
+        /// Most entries of the page.
+        pub max_topic_num: Option<i32> = "maxTopicNum",
+    }
+}
+
+header! {
+    /// `GetAllSubscriptionGroupRequestHeader`: the same for groups.
+    pub struct GroupPageHeader<'a> {
+        /// Entries before the page, in the order of names.
+        pub group_seq: Option<i32> = "groupSeq",
+        /// Version of the table that the pages before came from, as JSON.
+        pub data_version: Option<&'a str> = "dataVersion",
+        /// Most entries of the page.
+        pub max_group_num: Option<i32> = "maxGroupNum",
+    }
+}
+
+header! {
+    /// `ViewBrokerStatsDataRequestHeader`.
+    pub struct ViewBrokerStatsHeader<'a> {
+        /// Table, such as `TOPIC_PUT_NUMS`.
+        pub stats_name: &'a str = "statsName",
+        /// Topic, or `topic@group`.
+        pub stats_key: &'a str = "statsKey",
     }
 }
 

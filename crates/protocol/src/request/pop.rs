@@ -91,6 +91,8 @@ header! {
         pub extra_info: &'a str = "extraInfo",
         /// Place of the message in the queue.
         pub offset: i64 = "offset",
+        /// Lite topic of the message; the topic is its parent then.
+        pub lite_topic: Option<&'a str> = "liteTopic",
     }
 }
 
@@ -123,6 +125,8 @@ header! {
         pub offset: i64 = "offset",
         /// For how long from now on, in milliseconds.
         pub invisible_time: i64 = "invisibleTime",
+        /// Lite topic of the message; the topic is its parent then.
+        pub lite_topic: Option<&'a str> = "liteTopic",
         /// The delivery does not count.
         pub suspend: bool = "suspend",
     }

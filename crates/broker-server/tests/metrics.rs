@@ -1,0 +1,189 @@
+//! Metrics and health, seen over HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use broker_server::{MetricsExporterType, Node as Inner, Remote, Settings};
+use protocol::body::TopicConfig;
+use testkit::{Message, Node, Pull};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Status and body of an answer.
+async fn http(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("the port is open");
+    let request = format!("{request} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is read");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it is text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a head has a status");
+    (status, body.to_owned())
+}
+
+/// Values of series by their names and labels, those that all series have left out.
+async fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
+    let (status, text) = http(address, "GET /metrics").await;
+    assert_eq!(status, 200, "{text}");
+    let series = text.lines().filter(|line| !line.starts_with('#'));
+    let own = r#"cluster="DefaultCluster",node_type="broker",node_id="broker-a","#;
+    let value = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').expect("a line has a value");
+        assert!(name.contains(own), "{line}");
+        (name.replace(own, ""), value.parse().expect("a value is a number"))
+    };
+    series.map(value).collect()
+}
+
+fn metrics_of(node: &Node) -> SocketAddr {
+    node.inner().metrics_address().expect("metrics are served")
+}
+
+#[tokio::test]
+async fn what_happened_is_shown_under_rocketmqs_names() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    client.create_topic("T", 2).await.expect("it is made");
+    for number in 0..3 {
+        client.send("T", number % 2, &Message::new("12345")).await.expect("it is stored");
+    }
+    client.pull(&Pull { group: "G", ..Pull::from("T", 0, 0) }).await.expect("it can be read");
+    client.commit("G", "T", 0, 1).await.expect("it is kept");
+    client.heartbeat("client", "G", &["T"]).await;
+
+    let shown = scrape(metrics_of(&node)).await;
+    let labels = r#"topic="T",consumer_group="G",is_retry="false",is_system="false","#;
+    for (name, value) in [
+        (r#"rocketmq_messages_in_total{topic="T",message_type="unspecified",is_system="false",}"#.to_owned(), 3.0),
+        (format!("rocketmq_messages_out_total{{{labels}}}"), 2.0),
+        // One of two is left in queue 0, and the one in queue 1.
+        (format!("rocketmq_consumer_lag_messages{{{labels}}}"), 2.0),
+        ("rocketmq_broker_permission{}".to_owned(), 6.0),
+        ("rocketmq_timing_messages{}".to_owned(), 0.0),
+    ] {
+        assert_eq!(shown.get(&name), Some(&value), "{name} in {shown:#?}");
+    }
+    let bytes = shown[r#"rocketmq_throughput_in_total{topic="T",message_type="unspecified",is_system="false",}"#];
+    assert!((3.0 * 100.0..3.0 * 400.0).contains(&bytes), "records are larger than bodies: {bytes}");
+    let ms = shown[&format!("rocketmq_consumer_lag_latency_milliseconds{{{labels}}}")];
+    assert!((0.0..60_000.0).contains(&ms), "{ms}");
+    assert_eq!(shown[&format!("rocketmq_consumer_lag_seconds{{{labels}}}")], ms / 1000.0);
+    let connections =
+        shown.iter().find(|(name, _)| name.starts_with("rocketmq_consumer_connections{consumer_group=\"G\""));
+    assert_eq!(connections.map(|(_, value)| *value), Some(1.0));
+
+    for queue in 0..2 {
+        let (_, end) = client.range("T", queue).await;
+        client.commit("G", "T", queue, end).await.expect("it is kept");
+    }
+    let shown = scrape(metrics_of(&node)).await;
+    assert_eq!(shown[&format!("rocketmq_consumer_lag_messages{{{labels}}}")], 0.0);
+    assert_eq!(shown[&format!("rocketmq_consumer_lag_seconds{{{labels}}}")], 0.0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_topics_are_a_quick_scrape_of_bounded_size() {
+    const TOPICS: usize = 10_000;
+    let node = Node::start().await;
+    let broker = node.inner().broker();
+    let client = node.client().await;
+    let mut sends = Vec::new();
+    for number in 0..TOPICS {
+        let topic = format!("a-topic-with-a-name-of-some-length-{number}");
+        broker.topics().put(TopicConfig::new(&topic, 4)).expect("it is made");
+        broker.offsets().commit(&topic, "a-consumer-group", 0, 0);
+        sends.push(topic);
+    }
+    for topics in sends.chunks(500) {
+        let message = Message::new("b");
+        let all = topics.iter().map(|topic| client.send(topic, 0, &message));
+        for sent in futures_util::future::join_all(all).await {
+            sent.expect("it is stored");
+        }
+    }
+    // Two scrapes may be needed to read all ages.
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let begin = Instant::now();
+        let (status, text) = http(metrics_of(&node), "GET /metrics").await;
+        fastest = fastest.min(begin.elapsed());
+        assert_eq!(status, 200);
+        assert!(text.len() < 20 << 20, "{} bytes", text.len());
+        let lags = text.lines().filter(|line| line.starts_with("rocketmq_consumer_lag_messages{")).count();
+        assert_eq!(lags, TOPICS);
+    }
+    let (_, text) = http(metrics_of(&node), "GET /metrics").await;
+    let ages = text.lines().filter(|line| line.starts_with("rocketmq_consumer_lag_seconds{")).count();
+    assert_eq!(ages, TOPICS);
+    println!("{TOPICS} topics: {} bytes in {fastest:?}", text.len());
+    // A build without optimization takes several times as long.
+    let most = if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(200) };
+    assert!(fastest < most, "{fastest:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn series_beyond_the_limit_are_added_up() {
+    let node = Node::start_with(Default::default(), |settings| settings.metrics_series_max = 2).await;
+    let client = node.client().await;
+    for topic in ["a", "b", "c", "d"] {
+        client.send(topic, 0, &Message::new("b")).await.expect("it is stored");
+    }
+    let shown = scrape(metrics_of(&node)).await;
+    assert_eq!(shown[r#"rocketmq_messages_in_total{otel_metric_overflow="true",}"#], 2.0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_readiness_and_nothing_else() {
+    let node = Node::start().await;
+    let address = metrics_of(&node);
+    for (request, status) in [
+        ("GET /health", 200),
+        ("GET /ready", 200),
+        ("HEAD /ready", 200),
+        ("POST /metrics", 405),
+        ("GET /", 404),
+        ("GET /../etc/passwd", 404),
+    ] {
+        let (answered, body) = http(address, request).await;
+        assert_eq!(answered, status, "{request}: {body}");
+    }
+    node.stop().await;
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+}
+
+async fn start(port: u16, exporter: MetricsExporterType) -> Result<Inner, broker_server::StartError> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let settings = Settings {
+        bind_address: [127, 0, 0, 1].into(),
+        listen_port: 0,
+        fast_listen_port: Some(0),
+        store_dir: dir.path().to_owned(),
+        segment_bytes: 1 << 20,
+        metrics_port: port,
+        metrics_exporter_type: exporter,
+        ..Settings::default()
+    };
+    Inner::start(settings, Vec::<Remote>::new()).await
+}
+
+#[tokio::test]
+async fn a_taken_port_stops_only_who_asked_for_it() {
+    // Whoever has the default port, it is taken.
+    let _default = TcpListener::bind("127.0.0.1:5557").await;
+    let node = start(5557, MetricsExporterType::Prom).await.expect("it starts without metrics");
+    assert_eq!(node.metrics_address(), None);
+    node.stop().await;
+
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = taken.local_addr().expect("it has one").port();
+    let error = start(port, MetricsExporterType::Prom).await.err().expect("it is refused").to_string();
+    assert!(error.contains(&port.to_string()) && error.contains("in use"), "{error}");
+
+    let node = start(port, MetricsExporterType::Disable).await.expect("it needs no port");
+    assert_eq!(node.metrics_address(), None);
+    node.stop().await;
+}

@@ -1,0 +1,201 @@
+//! `rocketmq transaction`: half messages that wait for the decision of their producer.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use client::{Client, Start};
+use jiff::Timestamp;
+use protocol::name::{HALF_TOPIC, OP_HALF_TOPIC, TRANSACTION_GROUP};
+use protocol::properties::{PRODUCER_GROUP, REAL_TOPIC, TRANSACTION_CHECK_TIMES};
+use protocol::request::EndTransactionHeader;
+use protocol::sysflag::{TRANSACTION_COMMIT, TRANSACTION_ROLLBACK};
+use serde_json::json;
+
+use super::confirm;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{self, Rows, count};
+use crate::scan::scan;
+
+const EXAMPLES: &str = "\
+Examples:
+  rocketmq transaction list
+  rocketmq transaction list --topic payments --json
+  rocketmq transaction resolve 7F00000100007D46DD3796E2656B30000 --rollback
+
+Both read the half messages and decisions that brokers keep.";
+
+/// Most half messages that are looked at: each is held in memory until all decisions are known.
+const HALVES_MAX: usize = 1_000_000;
+
+/// List transactions that wait for their producer, and decide them.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// List half messages that nobody decided, the oldest first.
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Commit or roll back one in place of its producer.
+    Resolve(Resolve),
+}
+
+/// Which ones.
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only those for this topic.
+    #[arg(long, short)]
+    topic: Option<String>,
+    /// Only those of this producer group.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value = "100")]
+    count: usize,
+}
+
+/// Which one, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Resolve {
+    /// Its unique id, which is that of the transaction.
+    id: String,
+    /// Deliver the message.
+    #[arg(long, required_unless_present = "rollback", conflicts_with = "rollback")]
+    commit: bool,
+    /// Drop the message.
+    #[arg(long)]
+    rollback: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// A half message that nobody decided.
+#[derive(Debug, Clone)]
+struct Half {
+    id: String,
+    topic: String,
+    group: String,
+    broker: String,
+    checks: String,
+    stored_ms: i64,
+    queue_offset: i64,
+    log_offset: i64,
+}
+
+pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
+    match command {
+        Command::List(arguments) => list(context, &arguments).await,
+        Command::Resolve(arguments) => resolve(context, &arguments).await,
+    }
+}
+
+async fn list(context: &mut Context, arguments: &List) -> Result<()> {
+    let client = context.connect().await?;
+    let mut halves = undecided(&client).await?;
+    client.close().await;
+    halves.retain(|half| arguments.topic.as_ref().is_none_or(|topic| *topic == half.topic));
+    halves.retain(|half| arguments.group.as_ref().is_none_or(|group| *group == half.group));
+    halves.truncate(arguments.count);
+    let now_ms = Timestamp::now().as_millisecond();
+    let mut rows = Rows::new(["id", "topic", "producer group", "broker", "stored", "#age s", "#checks"]);
+    for half in halves {
+        if context.common.json {
+            let stored = output::rfc3339(half.stored_ms);
+            context.out.json(&json!({"id": half.id, "topic": half.topic, "producerGroup": half.group,
+                "broker": half.broker, "stored": stored, "checks": half.checks.parse::<u64>().unwrap_or(0)}))?;
+        } else {
+            let age = count((now_ms - half.stored_ms).max(0) / 1000);
+            rows.push([half.id, half.topic, half.group, half.broker, output::time(half.stored_ms), age, half.checks]);
+        }
+    }
+    if !context.common.json {
+        context.out.table(&rows, "no transaction waits for its producer")?;
+    }
+    Ok(())
+}
+
+async fn resolve(context: &mut Context, arguments: &Resolve) -> Result<()> {
+    let client = context.connect().await?;
+    let id = arguments.id.as_str();
+    let Some(half) = undecided(&client).await?.into_iter().find(|half| half.id == id) else {
+        let text = format!("no half message with id {id} waits. See \"rocketmq transaction list\".");
+        return Err(Failure::NotFound(text).into());
+    };
+    let (verb, decision, done) = match arguments.commit {
+        true => ("Commit", TRANSACTION_COMMIT, "committed"),
+        false => ("Roll back", TRANSACTION_ROLLBACK, "rolled back"),
+    };
+    let question = format!("{verb} the transaction of group {:?} for topic {:?}?", half.group, half.topic);
+    confirm(arguments.yes, &question)?;
+    let admin = client.admin();
+    let masters = admin.masters(None).await?;
+    let Some(broker) = masters.iter().find(|broker| broker.name == half.broker) else {
+        bail!("broker {:?}, which holds the message, is gone", half.broker);
+    };
+    let end = EndTransactionHeader {
+        topic: Some(&half.topic),
+        producer_group: &half.group,
+        tran_state_table_offset: half.queue_offset,
+        commit_log_offset: half.log_offset,
+        commit_or_rollback: decision,
+        from_transaction_check: false,
+        msg_id: id,
+        transaction_id: Some(id),
+    };
+    admin.end_transaction(&broker.address, &end).await?;
+    client.close().await;
+    if context.common.json {
+        context.out.json(&json!({"id": id, "topic": half.topic, "producerGroup": half.group, "result": done}))?;
+    } else {
+        context.out.line(format!("{done} the transaction {id} for topic {:?}", half.topic))?;
+    }
+    Ok(())
+}
+
+/// Half messages without a decision, the oldest first.
+///
+/// Source: `TransactionalMessageServiceImpl.check`: a half counts when it lies at or behind the offset of the group of
+/// transactions, and no record of the op topic names its offset.
+async fn undecided(client: &Client) -> Result<Vec<Half>> {
+    let mut halves = HashMap::new();
+    scan(client, HALF_TOPIC, Start::First, |message| {
+        let property = |name: &str| message.property(name).unwrap_or_default().to_owned();
+        let checks = property(TRANSACTION_CHECK_TIMES);
+        let half = Half {
+            id: message.id(),
+            topic: property(REAL_TOPIC),
+            group: property(PRODUCER_GROUP),
+            broker: message.broker_name.clone(),
+            checks: if checks.is_empty() { "0".into() } else { checks },
+            stored_ms: message.stored_ms,
+            queue_offset: message.offset,
+            log_offset: message.log_offset,
+        };
+        halves.insert((message.broker_name.clone(), message.queue_id, message.offset), half);
+        if halves.len() > HALVES_MAX {
+            bail!("more than {HALVES_MAX} half messages, that is more than this command can hold");
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+    .await?;
+    // The decisions after the halves: what was decided meanwhile is not listed.
+    scan(client, OP_HALF_TOPIC, Start::First, |message| {
+        let text = std::str::from_utf8(&message.body).unwrap_or_default();
+        for offset in text.split(',').filter_map(|offset| offset.trim().parse::<i64>().ok()) {
+            halves.remove(&(message.broker_name.clone(), message.queue_id, offset));
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+    .await?;
+    let admin = client.admin();
+    for queue in admin.topic_stats(HALF_TOPIC).await?.offsets.into_keys() {
+        let done = admin.consumer_offset(TRANSACTION_GROUP, &queue).await?.unwrap_or(0);
+        halves
+            .retain(|(broker, id, offset), _| *broker != queue.broker_name || *id != queue.queue_id || *offset >= done);
+    }
+    let mut halves: Vec<Half> = halves.into_values().collect();
+    halves.sort_unstable_by(|one, other| (one.stored_ms, &one.id).cmp(&(other.stored_ms, &other.id)));
+    Ok(halves)
+}
