@@ -9,9 +9,10 @@ import sys
 from servers import HERE
 
 CACHE = HERE / ".cache"
-DEFAULT = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
+REMOTING = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
-ALL = DEFAULT + GRPC
+DEFAULT = REMOTING + ["grpc-java", "grpc-go", "grpc-python", "grpc-node"]
+ALL = REMOTING + GRPC
 
 JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
        "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]

@@ -64,7 +64,8 @@ class Server:
         conf_file.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
         flags = ["--data", self.data / "data", "--listen-port", str(self.listen), "--namesrv-port", str(namesrv_port),
                  "-c", conf_file]
-        if grpc:
+        # Ours always has one, which must not meet that of another run.
+        if grpc or kind == "ours":
             flags += ["--grpc-port", str(grpc_port)]
         if kind == "java":
             # A JVM that has just started leaves requests in the queue for longer than the default of 200 ms.

@@ -93,8 +93,8 @@ impl Service for Port {
     }
 
     fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {
-        self.context.connections.remove(peer);
+        self.context.connections.remove(&self.context.broker, peer);
         let changed = self.context.broker.sessions().disconnected(id_of(peer));
-        self.context.connections.notify(&self.context.broker, &changed);
+        self.context.broker.tell(&changed);
     }
 }

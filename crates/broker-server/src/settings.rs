@@ -353,6 +353,7 @@ impl Settings {
                 server_load_balancer: self.server_load_balancer,
             },
             long_polling: self.long_polling,
+            flush_timeout: self.sync_flush_timeout,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,
             ..Config::new(self.store_dir.join("config"))

@@ -25,7 +25,8 @@ from remoting import Connection, await_route, messages, route  # noqa: E402
 from remoting import properties as properties_of  # noqa: E402
 
 ROUTE_SECONDS = 20
-STORED_SECONDS = 30
+# The third attempt of a message that is given up comes after some 20 seconds on a quiet machine.
+STORED_SECONDS = 90
 
 
 class Helper:
@@ -95,7 +96,7 @@ class Helper:
                               "topic": m.topic, "reconsumeTimes": m.reconsume_times} for m in everything]}
 
     def do_committed(self, topic, group):
-        queues = route(self.namesrv, topic)["queueDatas"][0]["readQueueNums"]
+        queues = await_route(self.namesrv, topic, ROUTE_SECONDS)["queueDatas"][0]["readQueueNums"]
         committed = 0
         with Connection(self.broker) as c:
             for queue in range(queues):

@@ -22,7 +22,8 @@ var receiving = []scenario{
 	{"fifo-blocking", "together", 120, fifoBlocking},
 	{"tag-filter", "together", 120, tagFilter},
 	{"sql-filter", "together", 120, sqlFilter},
-	{"unknown-group", "together", 120, unknownGroup},
+	// The library's Start waits for settings without end; this shows sooner that none come.
+	{"unknown-group", "together", 45, unknownGroup},
 }
 
 func sendAndReceive(e *env) {
@@ -154,13 +155,17 @@ func fifoOrder(e *env) {
 	topic, group := e.topic("fifo", "FIFO", 4), e.group("fifo", true, 16)
 	sendColors(e.producer(topic), topic, 8)
 	c := e.simple(group, topic, rmq.SUB_ALL)
-	got := map[string][]string{}
+	got, seen := map[string][]string{}, map[string]bool{}
 	count := 0
 	await("all in order", limit, func() bool {
 		for _, m := range receiveOnce(c, 5, long) {
-			got[*m.GetMessageGroup()] = append(got[*m.GetMessageGroup()], string(m.GetBody()))
 			ack(c, m)
-			count++
+			// What the proxy could not write in time it gives again, and says so.
+			if m.GetDeliveryAttempt() == 1 || !seen[string(m.GetBody())] {
+				seen[string(m.GetBody())] = true
+				got[*m.GetMessageGroup()] = append(got[*m.GetMessageGroup()], string(m.GetBody()))
+				count++
+			}
 		}
 		return count >= 24
 	})

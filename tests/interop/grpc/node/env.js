@@ -12,6 +12,7 @@ const LIMIT_MS = 60_000;
 const SHORT_MS = 10_000;
 const LONG_MS = 300_000;
 const NOT_FOUND = 40401;
+const DEADLINE_EXCEEDED = 4;
 
 const silent = Object.fromEntries(['debug', 'info', 'warn', 'error', 'log'].map(level => [level, () => {}]));
 let numbers = 0;
@@ -155,7 +156,7 @@ async function receiveOnce(consumer, count, invisibleMs) {
   try {
     return await consumer.receive(count, invisibleMs);
   } catch (e) {
-    if (e.code === NOT_FOUND) {
+    if (e.code === NOT_FOUND || e.code === DEADLINE_EXCEEDED) {
       return [];
     }
     throw e;

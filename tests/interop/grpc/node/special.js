@@ -86,7 +86,10 @@ async function transactionCheck(env) {
     await producer.send(message(topic, body, { properties: { p: 'v' } }), producer.beginTransaction());
   }
   await eventually('all checked', () => times.yes && times.no && times.later > 1);
-  await got.awaitExactly(['yes', 'later']);
+  await got.awaitAll(['yes', 'later']);
+  await sleep(300);
+  // A check may cross the commit of the one before, and then the message comes twice.
+  same(['later', 'yes'], [...new Set(got.texts())].sort(), 'consumed');
 }
 
 async function priority(env) {

@@ -97,7 +97,10 @@ def transaction_check(env):
     for body in ("yes", "no", "later"):
         producer.send(message(topic, body, p="v"), producer.begin_transaction())
     eventually(lambda: checker.times["yes"] and checker.times["no"] and checker.times["later"] > 1, what="all checked")
-    got.await_exactly("yes", "later")
+    got.await_all(["yes", "later"])
+    time.sleep(0.3)
+    # A check may cross the commit of the one before, and then the message comes twice.
+    same({"yes", "later"}, set(got.texts()), "consumed")
 
 
 @scenario(TOGETHER)

@@ -38,7 +38,10 @@ async fn to_remoting(env: Arc<Env>) {
     let producer = env.producer(&topic).await;
     let mut ids = HashMap::new();
     for body in ["short äöü".to_owned(), "long".repeat(3000)] {
-        let m = message(&topic, &body).set_tag("tag").set_keys(vec!["k1", "k2"]).set_properties([("text", ODD)]);
+        let m = message(&topic, &body)
+            .set_tag("tag")
+            .set_keys(vec!["k1", "k2"])
+            .set_properties(HashMap::from([("text", ODD)]));
         ids.insert(body, send(&producer, build(m)).await.message_id().to_owned());
     }
     let stored = env.stored(&topic, 2).await;

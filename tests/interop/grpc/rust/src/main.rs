@@ -113,7 +113,10 @@ fn reason_of(e: tokio::task::JoinError) -> String {
         Err(e) => return e.to_string(),
     };
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|t| t.to_string())).unwrap_or_else(|| "a panic".into())
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| t.to_string())).unwrap_or_else(|| "a panic".into());
+    // The library's errors end with a backtrace.
+    let text = text.split("Stack backtrace").next().unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(500).collect()
 }
 
 pub fn say(line: serde_json::Value) {

@@ -34,7 +34,7 @@ async fn simple_consumer(env: Arc<Env>) {
     for i in 0..12 {
         let body = format!("m{i} äöü 消息");
         let m = message(&topic, &body).set_tag(format!("t{}", i % 3)).set_keys(vec![format!("k{i}"), "all".to_owned()]);
-        let m = m.set_properties([("n", i.to_string()), ("text", "a b=c;значение".to_owned())]);
+        let m = m.set_properties(HashMap::from([("n", i.to_string()), ("text", "a b=c;значение".to_owned())]));
         sent.insert(send(&producer, build(m)).await.message_id().to_owned(), body);
     }
     let after = now_ms();
@@ -63,7 +63,10 @@ async fn redelivery(env: Arc<Env>) {
     let topic = env.topic("again", "NORMAL", 1).await;
     let producer = env.producer(&topic).await;
     for body in ["a", "b", "c"] {
-        let m = message(&topic, body).set_tag("t").set_keys(vec![format!("k-{body}")]).set_properties([("p", body)]);
+        let m = message(&topic, body)
+            .set_tag("t")
+            .set_keys(vec![format!("k-{body}")])
+            .set_properties(HashMap::from([("p", body)]));
         send(&producer, build(m)).await;
     }
     let consumer = env.consumer(&env.group("again", false).await, &topic).await;
@@ -169,7 +172,11 @@ async fn sql_filter(env: Arc<Env>) {
         if i % 3 < 2 {
             properties.push(("color", ["red", "blue"][i % 3].to_owned()));
         }
-        send(&producer, build(message(&topic, &format!("m{i}")).set_tag("t").set_properties(properties))).await;
+        send(
+            &producer,
+            build(message(&topic, &format!("m{i}")).set_tag("t").set_properties(HashMap::from_iter(properties))),
+        )
+        .await;
         if (3..=12).contains(&i) && i % 3 != 1 {
             wanted.push(format!("m{i}"));
         }

@@ -1,5 +1,6 @@
 //! What is accepted and what is refused.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,9 +80,9 @@ async fn oversized(env: Arc<Env>) {
     // The library leaves the check to the server.
     let body = "x".repeat(BODY_BYTES_MAX + 1);
     refused("a body of 4 MiB and a byte", "MESSAGE_BODY_TOO_LARGE", producer.send(build(message(&topic, &body)))).await;
-    let many = message(&topic, "p").set_properties((0..17).map(|i| (format!("p{i}"), "v".repeat(1024))));
+    let many = message(&topic, "p").set_properties((0..17).map(|i| (format!("p{i}"), "v".repeat(1024))).collect());
     refused("17 KiB of properties", "MESSAGE_PROPERTIES_TOO_LARGE", producer.send(build(many))).await;
-    let reserved = message(&topic, "r").set_properties([("KEYS", "v")]);
+    let reserved = message(&topic, "r").set_properties(HashMap::from([("KEYS", "v")]));
     refused("a reserved property", "ILLEGAL_MESSAGE_PROPERTY_KEY", producer.send(build(reserved))).await;
     send(&producer, build(message(&topic, "fits"))).await;
     let stored = env.stored(&topic, 1).await;

@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.rocketmq.client.apis.message.MessageView;
@@ -120,7 +121,10 @@ final class Special {
             producer.send(builder(topic, body).addProperty("p", "v").build(), producer.beginTransaction());
         }
         Env.await("all checked", LIMIT_MS, () -> checks.size() == 3);
-        got.awaitExactly(List.of("yes", "later"));
+        got.awaitAll(List.of("yes", "later"));
+        Thread.sleep(300);
+        // A check may cross the commit of the one before, and then the message comes twice.
+        equal(Set.of("yes", "later"), Set.copyOf(got.texts()), "consumed");
         that(checks.get("later").get() >= 2, "checks of the undecided");
     }
 
