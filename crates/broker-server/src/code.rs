@@ -63,9 +63,12 @@ fn code_of(error: &broker::Error) -> Code {
         Error::ClosedTopic(_) | Error::Forbidden { .. } => code::NO_PERMISSION,
         Error::MessageIllegal(_) => code::MESSAGE_ILLEGAL,
         Error::Illegal(_) => code::ILLEGAL_OPERATION,
+        Error::Quota(_) => code::LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
         Error::Filter(_) => code::SUBSCRIPTION_PARSE_FAILED,
         Error::NoSubscription { .. } => code::SUBSCRIPTION_NOT_EXIST,
         Error::OldSubscription { .. } => code::SUBSCRIPTION_NOT_LATEST,
+        Error::NoMessage(_) => code::NO_MESSAGE,
+        Error::Busy(_) => code::SYSTEM_BUSY,
         Error::Stopping => code::SERVICE_NOT_AVAILABLE,
         // Java has no better code for these, and clients look at the text.
         Error::Unsupported(_) | Error::Attribute(_) | Error::NotFound(_) | Error::Settings(_) => code::SYSTEM_ERROR,

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::Config;
+use broker::{Config, PopConfig};
+use protocol::body::MessageRequestMode;
 use settings::{Between, Bytes, HostPort, Hours, Millis, Seconds, choices, settings};
 
 choices! {
@@ -38,6 +39,16 @@ choices! {
         OtlpGrpc = "OTLP_GRPC",
         /// Into the log; not supported.
         Log = "LOG",
+    }
+}
+
+choices! {
+    /// How a consumer group gets its messages when the broker decides that.
+    pub enum RequestMode {
+        /// Clients share the queues out and pull.
+        Pull = "PULL",
+        /// The broker shares the messages out.
+        Pop = "POP",
     }
 }
 
@@ -103,6 +114,33 @@ settings! {
         /// Make the topic `RMQ_SYS_TRACE_TOPIC` of message traces at the start, with one queue. Otherwise it is made,
         /// as any other topic, when the first client that traces sends to it.
         pub trace_topic: bool = "traceTopicEnable", false, Restart;
+        /// Messages that were popped and not acked in time come again in retry topics named
+        /// `%RETRY%<group>+<topic>`, where the older names are `%RETRY%<group>_<topic>`.
+        pub retry_topic_v2: bool = "enableRetryTopicV2", false, Live;
+        /// With the newer names, still look into the topics with the older ones.
+        pub read_retry_topic_v1: bool = "retrieveMessageFromPopRetryTopicV1", true, Live;
+        /// Hand messages of retry topics out as such, not under their original topic.
+        pub pop_answers_retry_topic: bool = "popResponseReturnActualRetryTopic", false, Live;
+        /// Percentage of pops that look at the retry topics before the topic itself.
+        pub pop_retry_percent: u32 as Between<0, 100> = "popFromRetryProbability", 20, Live;
+        /// The same for topics with priorities.
+        pub pop_retry_percent_of_priority: u32 as Between<0, 100> = "popFromRetryProbabilityForPriority", 0, Live;
+        /// Of messages with priorities, those with larger numbers are popped first.
+        pub priority_ascending: bool = "priorityOrderAsc", true, Live;
+        /// A group that is new and wants to pop from the end on begins at the first message after all, where that is
+        /// young enough to be in memory.
+        pub pop_init_by_memory: bool = "initPopOffsetByCheckMsgInMem", true, Live;
+        /// Pops that may wait for one queue of a topic, or for all of it, in one group.
+        pub polling_of_queue_max: u32 as Between<1, 1000000> = "popPollingSize", 1024, Live;
+        /// Pops that may wait at all.
+        pub polling_max: u32 as Between<1, 10000000> = "maxPopPollingSize", 100_000, Live;
+        /// How groups get their messages whose clients leave that to the broker, unless something else was set for a
+        /// group.
+        pub default_request_mode: RequestMode = "defaultMessageRequestMode", RequestMode::Pull, Live;
+        /// How many other clients then share the queues of one that pops; all, if not positive.
+        pub default_share_queues: i32 = "defaultPopShareQueueNum", -1, Live;
+        /// Share queues out among such clients. Otherwise each is told of all queues.
+        pub server_load_balancer: bool = "serverLoadBalancerEnable", true, Live;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
@@ -297,6 +335,23 @@ impl Settings {
             transaction_timeout: self.transaction_timeout,
             transaction_check_interval: self.transaction_check_interval,
             transaction_checks_max: self.transaction_checks_max,
+            pop: PopConfig {
+                retry_topic_v2: self.retry_topic_v2,
+                read_retry_topic_v1: self.read_retry_topic_v1,
+                answer_retry_topic: self.pop_answers_retry_topic,
+                retry_percent: self.pop_retry_percent,
+                retry_percent_of_priority: self.pop_retry_percent_of_priority,
+                priority_ascending: self.priority_ascending,
+                init_by_memory: self.pop_init_by_memory,
+                polling_of_queue_max: self.polling_of_queue_max as usize,
+                polling_max: self.polling_max as usize,
+                default_request_mode: match self.default_request_mode {
+                    RequestMode::Pull => MessageRequestMode::Pull,
+                    RequestMode::Pop => MessageRequestMode::Pop,
+                },
+                default_share_queues: self.default_share_queues,
+                server_load_balancer: self.server_load_balancer,
+            },
             long_polling: self.long_polling,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

@@ -8,7 +8,8 @@ use remoting::{Answer, Peer, Response};
 
 use crate::code::{Outcome, Refusal};
 use crate::handler::{
-    client, config, group, message, offset, pull, relay, reply, reset, send, stats, topic, transaction,
+    assignment, client, config, group, lite, message, offset, pop, pull, relay, reply, reset, send, stats, topic,
+    transaction,
 };
 use crate::service::{Context, ParkedSend};
 
@@ -47,8 +48,23 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
     match call.frame.code {
         // Source: `BrokerController.registerProcessor`: the fast port has no pull processor.
         r::PullMessage::CODE | r::LitePullMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
+        r::PopMessage::CODE | r::PeekMessage::CODE | r::Notification::CODE | r::PollingInfo::CODE if fast => {
+            Response::unsupported(call.frame.code).into()
+        }
 
         r::PullMessage::CODE | r::LitePullMessage::CODE => pull::pull(call),
+        r::PopMessage::CODE => pop::pop(&call),
+        r::AckMessage::CODE => now(pop::ack, &call),
+        r::BatchAckMessage::CODE => now(pop::batch_ack, &call),
+        r::ChangeInvisibleTime::CODE => now(pop::change_invisible, &call),
+        r::Notification::CODE => later(pop::notification, call),
+        r::PeekMessage::CODE => later(pop::peek, call),
+        r::PollingInfo::CODE => now(pop::polling_info, &call),
+        r::PopRollback::CODE => now(pop::rollback, &call),
+        r::QueryAssignment::CODE => now(assignment::query, &call),
+        r::SetMessageRequestMode::CODE => now(assignment::set_mode, &call),
+        r::GetAllMessageRequestMode::CODE => now(assignment::all_modes, &call),
+
         r::SendReply::CODE | r::SendReplyV2::CODE => later(reply::reply, call),
         r::ConsumerSendBack::CODE => later(send::send_back, call),
         r::RecallMessage::CODE => later(send::recall, call),
@@ -107,6 +123,16 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::UpdateBrokerConfig::CODE => now(config::update, &call),
         r::CleanExpiredConsumeQueue::CODE => later(config::clean, call),
         r::DeleteExpiredCommitLog::CODE => later(config::clean, call),
+
+        r::PopLiteMessage::CODE if fast => Response::unsupported(call.frame.code).into(),
+        r::PopLiteMessage::CODE => later(lite::pop, call),
+        r::LiteSubscriptionCtl::CODE => now(lite::subscribe, &call),
+        r::GetBrokerLiteInfo::CODE => now(lite::broker_info, &call),
+        r::GetParentTopicInfo::CODE => now(lite::parent_info, &call),
+        r::GetLiteTopicInfo::CODE => later(lite::topic_info, call),
+        r::GetLiteClientInfo::CODE => now(lite::client_info, &call),
+        r::GetLiteGroupInfo::CODE => later(lite::group_info, call),
+        r::TriggerLiteDispatch::CODE => now(lite::dispatch, &call),
 
         r::ResetOffset::CODE => later(reset::reset, call),
         r::GetConsumerStatus::CODE => later(relay::consumer_status, call),

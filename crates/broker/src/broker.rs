@@ -17,9 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::attribute::LITE_BIND_TOPIC;
 use crate::due::{Due, Kind, Loaded, Snapshot};
 use crate::filter::Filters;
+use crate::lite::Lite;
 use crate::offset::Offsets;
+use crate::pop::Pops;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
 use crate::state::{Change, Journal};
@@ -39,6 +42,8 @@ pub struct Broker {
     pub(crate) cursors: Cursors,
     pub(crate) filters: Filters,
     pub(crate) due: Due,
+    pub(crate) lite: Lite,
+    pub(crate) pop: Pops,
     pub(crate) unrecorded: timer::Unrecorded,
     pub(crate) transactions: Transactions,
     pub(crate) stats: Stats,
@@ -51,7 +56,7 @@ pub struct Broker {
     pub(crate) memory_range: u64,
     unique_ids: UniqueIds,
     pub(crate) clock: Arc<dyn Clock>,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     /// Held while the tables are copied to files, so that two copies do not mix.
     snapshot: Mutex<Snapshot>,
 }
@@ -98,6 +103,8 @@ impl Broker {
             cursors: Cursors::default(),
             filters: Filters::default(),
             due,
+            lite: Lite::load(&store),
+            pop: Pops::new(&journal, &config.broker_name),
             unrecorded: timer::Unrecorded::default(),
             transactions: Transactions::default(),
             stats: Stats::default(),
@@ -125,15 +132,19 @@ impl Broker {
             self.tasks.spawn(self.clone().run_delay_level(level));
         }
         self.tasks.spawn(self.clone().run_timers());
+        self.tasks.spawn(self.clone().run_invisible());
         self.tasks.spawn(self.clone().run_retention());
+        self.tasks.spawn(self.clone().run_lite());
+        self.tasks.spawn(self.clone().run_lite_sweeps());
         self.tasks.spawn(self.clone().every(self.config().offset_interval, |broker| {
-            if let Err(error) = broker.offsets.save() {
+            if let Err(error) = broker.save_offsets() {
                 warn!(%error, "consumer offsets not saved, trying again");
             }
         }));
         self.tasks.spawn(self.clone().every(Duration::from_secs(10), |broker| {
             broker.stats.sample(broker.now_ms());
             broker.locks.sweep(broker.now_ms());
+            broker.pop.sweep(broker.now_ms());
         }));
         let snapshots = self.clone();
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(async move {
@@ -165,7 +176,7 @@ impl Broker {
         self.tasks.wait().await;
         let broker = self.clone();
         let _ = tokio::task::spawn_blocking(move || {
-            if let Err(error) = broker.offsets.save() {
+            if let Err(error) = broker.save_offsets() {
                 error!(%error, "consumer offsets not saved");
             }
             broker.save_snapshot(true);
@@ -187,12 +198,16 @@ impl Broker {
             groups: self.groups.to_table(),
             offsets: self.offsets.to_table(),
             delays: self.cursors.to_table(),
+            request_modes: self.pop.modes.to_table(),
+            orders: self.pop.orders.to_table(),
+            owners: self.pop.owners.to_table(),
         };
         let dir = self.config().config_dir.clone();
-        let saved = tables.save(&dir).map_err(|error| error.to_string());
+        let saved = self.make_offsets_safe().map_err(|error| error.to_string());
+        let saved = saved.and_then(|()| tables.save(&dir).map_err(|error| error.to_string()));
         let saved = saved.and_then(|()| {
-            let due_at =
-                due.save(&self.due, &dir, &self.store, last, self.now_ms()).map_err(|error| error.to_string())?;
+            let due_at = due.save(&self.due, &dir, &self.store, || self.record_flights(), last, self.now_ms());
+            let due_at = due_at.map_err(|error| error.to_string())?;
             self.store.checkpoint(Some(state_at.min(due_at))).map_err(|error| error.to_string())
         });
         if let Err(error) = saved {
@@ -200,24 +215,51 @@ impl Broker {
         }
     }
 
+    /// Makes the log know, for good, what the offsets that were just read left in flight: a file that has the ones
+    /// without the others would lose messages.
+    fn make_offsets_safe(&self) -> Result<(), Error> {
+        if self.invisible_messages() == 0 {
+            return Ok(());
+        }
+        {
+            let _change = self.due.change();
+            self.record_flights()?;
+        }
+        Ok(self.store.flush()?)
+    }
+
     fn load(&self, tables: Tables) {
         self.topics.load(tables.topics);
         self.groups.load(tables.groups);
         self.offsets.load(tables.offsets);
         self.cursors.load(tables.delays);
+        self.pop.modes.load(tables.request_modes);
+        self.pop.orders.load(tables.orders);
+        self.pop.owners.load(tables.owners);
     }
 
     fn replay(&self, change: Change) {
         match change {
             Change::Topic(config) => self.topics.replay(config),
-            Change::TopicDeleted(topic) => self.topics.replay_deleted(&topic),
+            Change::TopicDeleted(topic) => {
+                self.topics.replay_deleted(&topic);
+                self.pop.replay_topic_deleted(&topic);
+            }
             Change::Group(config) => self.groups.replay(config),
-            Change::GroupDeleted(group) => self.groups.replay_deleted(&group),
+            Change::GroupDeleted(group) => {
+                self.groups.replay_deleted(&group);
+                self.pop.replay_group_deleted(&group);
+            }
             Change::Offsets(offsets) => offsets.into_iter().for_each(|offset| self.offsets.replay(offset)),
             Change::GroupOffsetsDeleted(group) => self.offsets.replay_group_deleted(&group),
             Change::TopicOffsetsDeleted(topic) => self.offsets.replay_topic_deleted(&topic),
             Change::DelayOffset(level, offset) => self.cursors.set(level, offset),
-            Change::Due(_) => unreachable!("changes of the due table are applied as they are read"),
+            Change::PopOwner(number, topic, group) => self.pop.owners.replay(number, topic, group),
+            Change::Orders(orders) => orders.into_iter().for_each(|order| self.pop.orders.replay(order)),
+            Change::RequestMode(row) => self.pop.modes.replay(row),
+            Change::Due(_) | Change::Flights(_) => {
+                unreachable!("changes of the due table are applied as they are read")
+            }
         }
     }
 
@@ -307,22 +349,46 @@ impl Broker {
         if self.is_system_topic(topic) {
             return Err(Error::Parameter(format!("the topic [{topic}] belongs to the system and cannot be deleted")));
         }
+        self.delete_lite_topics_of(topic)?;
+        let groups = self.offsets.groups_of(topic);
+        let existed = self.remove_topic(topic)?;
+        // Source: `AdminBrokerProcessor.deleteTopic`: what the groups have to consume again goes with it.
+        for group in groups {
+            for retry in [name::pop_retry_topic_v1(&group, topic), name::pop_retry_topic_v2(&group, topic)] {
+                if self.topics.get(&retry).is_some() {
+                    self.remove_topic(&retry)?;
+                }
+            }
+        }
+        Ok(existed)
+    }
+
+    fn remove_topic(&self, topic: &str) -> Result<bool, Error> {
         let existed = self.topics.remove(topic)?;
         self.store.remove_topic(topic)?;
         self.offsets.remove_topic(topic)?;
+        self.pop.forget_topic(topic);
         self.stats.forget_topic(topic);
         Ok(existed)
     }
 
     /// Deletes a group, and its offsets if asked to. Returns whether there was one.
     pub fn delete_group(&self, group: &str, with_offsets: bool) -> Result<bool, Error> {
+        self.forget_lite_group(group);
+        let lite = self.groups.get(group).is_some_and(|group| group.attributes.contains_key(LITE_BIND_TOPIC));
         let existed = self.groups.remove(group)?;
         self.stats.forget_group(group);
-        if with_offsets {
+        self.pop.forget_group(group);
+        let mut retries = vec![name::retry_topic(group)];
+        for topic in self.offsets.topics_of(group) {
+            retries.extend([name::pop_retry_topic_v1(group, &topic), name::pop_retry_topic_v2(group, &topic)]);
+        }
+        // Source: `AdminBrokerProcessor.deleteSubscriptionGroup`: offsets in lite topics always go.
+        if with_offsets || lite {
             self.offsets.remove_group(group)?;
         }
-        if self.topics.get(&name::retry_topic(group)).is_some() {
-            self.delete_topic(&name::retry_topic(group))?;
+        for retry in retries.iter().filter(|retry| self.topics.get(retry).is_some()) {
+            self.remove_topic(retry)?;
         }
         Ok(existed)
     }
@@ -428,8 +494,9 @@ fn replay_due(due: &Due, loaded: Loaded, config: &Config, record: &RecordView<'_
     let known = matches!(loaded, Loaded::UpTo(at) if record.log_offset() < at.0);
     match record.topic() {
         store::STATE_TOPIC => match serde_json::from_slice(record.body()) {
-            Ok(Change::Due(_)) if known => {}
+            Ok(Change::Due(_) | Change::Flights(_)) if known => {}
             Ok(Change::Due(change)) => due.replay(change),
+            Ok(Change::Flights(change)) => change.replay(due),
             Ok(change) => return Some(change),
             Err(error) => warn!(%error, "a change of settings in the log is not readable and was left out"),
         },

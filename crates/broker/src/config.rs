@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocol::body::MessageRequestMode;
+
 /// Settings of a broker apart from those of its store.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -48,6 +50,8 @@ pub struct Config {
     pub transaction_check_interval: Duration,
     /// Checks after which a half message is set aside.
     pub transaction_checks_max: u32,
+    /// How messages are popped.
+    pub pop: PopConfig,
     /// Whether pulls may wait for messages.
     pub long_polling: bool,
     /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
@@ -58,6 +62,54 @@ pub struct Config {
     pub server_side_reset: bool,
     /// Silence after which a client is forgotten.
     pub session_timeout: Duration,
+}
+
+/// Settings of POP.
+#[derive(Debug, Clone)]
+pub struct PopConfig {
+    /// Store messages that come again in retry topics with the newer kind of name.
+    pub retry_topic_v2: bool,
+    /// Then still read those with the older kind of name.
+    pub read_retry_topic_v1: bool,
+    /// Answer messages of retry topics as such, not under their original topic.
+    pub answer_retry_topic: bool,
+    /// Percentage of pops that look at the retry topics first.
+    pub retry_percent: u32,
+    /// The same for topics with priorities.
+    pub retry_percent_of_priority: u32,
+    /// A larger number is more urgent.
+    pub priority_ascending: bool,
+    /// A new group that wants to begin at the end begins at the first message after all where that is young.
+    pub init_by_memory: bool,
+    /// Pops that may wait for one queue, or all, of a topic in one group.
+    pub polling_of_queue_max: usize,
+    /// Pops that may wait at all.
+    pub polling_max: usize,
+    /// How groups get their messages when the broker decides and nothing else was set.
+    pub default_request_mode: MessageRequestMode,
+    /// How many clients then share the queues of one.
+    pub default_share_queues: i32,
+    /// Share queues out among clients; otherwise each is told of all.
+    pub server_load_balancer: bool,
+}
+
+impl Default for PopConfig {
+    fn default() -> Self {
+        PopConfig {
+            retry_topic_v2: false,
+            read_retry_topic_v1: true,
+            answer_retry_topic: false,
+            retry_percent: 20,
+            retry_percent_of_priority: 0,
+            priority_ascending: true,
+            init_by_memory: true,
+            polling_of_queue_max: 1024,
+            polling_max: 100_000,
+            default_request_mode: MessageRequestMode::Pull,
+            default_share_queues: -1,
+            server_load_balancer: true,
+        }
+    }
 }
 
 impl Config {
@@ -85,6 +137,7 @@ impl Config {
             transaction_timeout: Duration::from_secs(6),
             transaction_check_interval: Duration::from_secs(30),
             transaction_checks_max: 15,
+            pop: PopConfig::default(),
             long_polling: true,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),

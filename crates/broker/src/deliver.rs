@@ -51,9 +51,9 @@ impl Broker {
             prepared_transaction_offset,
             ..copy_of(record, text)
         };
-        match self.store.append(queue, &record) {
+        match self.append_to(queue, &record) {
             // It will never fit, and must not keep the others waiting.
-            Err(reason @ (store::Error::Limit(_) | store::Error::TooLarge { .. })) => {
+            Err(Error::Store(reason @ (store::Error::Limit(_) | store::Error::TooLarge { .. }))) => {
                 error!(topic, offset, error = %reason, "stored message dropped, it is too large by now");
                 Ok(None)
             }

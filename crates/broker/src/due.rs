@@ -1,12 +1,14 @@
 //! The due table: what is to be looked at again, and when.
 //!
-//! It maps (time, kind, place) to a few bytes. Timers and half messages are kinds of one mechanism: an entry says *at
+//! It maps (time, kind, place) to a few bytes. Timers, half messages and popped messages are kinds of one mechanism: an entry says *at
 //! this time look at that record again*, and the module that owns the kind knows what to do then.
 //!
 //! **The log is the truth.** An entry comes from a record of the log (the timer message, the half message, or a
 //! [`crate::state::Change::Due`]) and goes with one (a cancel marker, an op record, or again a change). Whoever changes
 //! the table does so together with the append of that record, inside one [`Due::change`]; a snapshot excludes all of
 //! those, so it is the table as the log made it up to one exact place, and the log from there on makes the rest.
+//! (Popped messages are many and short-lived: their record follows within a fraction of a second, so that those acked
+//! by then need none, and a snapshot begins by writing it. See [`crate::pop`].)
 //!
 //! **Memory.** An entry is 32 bytes in a B-tree, which at its worst fill (entries that arrive in the order of their
 //! times) makes 75; a kind that is looked up by place pays 20 to 40 for that. Deleting is deleting: nothing is left to
@@ -27,7 +29,7 @@ use tokio::sync::Notify;
 
 pub(crate) use file::{Loaded, Snapshot};
 
-/// What an entry is about. Popped messages that are invisible for a while will be the third kind.
+/// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -37,9 +39,12 @@ pub(crate) enum Kind {
     /// A half message that nobody has decided. Place: its queue offset. First detail: how often it was checked.
     /// Looked up by place, because a decision does not know when the next check is.
     Check = 1,
+    /// A popped message that nobody acked. Place: queue and queue offset. Owner: who popped which topic. Details: see
+    /// [`crate::pop`].
+    Invisible = 2,
 }
 
-const KINDS: [Kind; 2] = [Kind::Timed, Kind::Check];
+const KINDS: [Kind; 3] = [Kind::Timed, Kind::Check, Kind::Invisible];
 
 /// Where an entry stands in its kind's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,8 +111,8 @@ impl Tree {
 
 /// The table. See the module's page.
 pub(crate) struct Due {
-    trees: Mutex<[Tree; 2]>,
-    woken: [Notify; 2],
+    trees: Mutex<[Tree; 3]>,
+    woken: [Notify; 3],
     /// Held shared by changes and the appends that belong to them, exclusively by a snapshot.
     gate: RwLock<()>,
     changes: AtomicU64,
@@ -125,8 +130,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Entries looked at under one lock.
 const STRETCH: usize = 4096;
 
-fn trees() -> [Tree; 2] {
-    [Tree::default(), Tree { by_place: Some(HashMap::default()), ..Tree::default() }]
+fn trees() -> [Tree; 3] {
+    [Tree::default(), Tree { by_place: Some(HashMap::default()), ..Tree::default() }, Tree::default()]
 }
 
 impl Default for Due {
@@ -227,6 +232,22 @@ impl Due {
         }
     }
 
+    /// Changes the details of those entries that are there, and returns them. Inside of a change.
+    pub(crate) fn update(
+        &self,
+        kind: Kind,
+        keys: impl Iterator<Item = Key>,
+        change: impl Fn(&mut Detail),
+    ) -> Vec<(Key, Detail)> {
+        let tree = &mut self.trees.lock()[kind as usize];
+        let there = keys.filter_map(|key| {
+            let detail = tree.by_time.get_mut(&key)?;
+            change(detail);
+            Some((key, *detail))
+        });
+        there.collect()
+    }
+
     /// Applies a change that the log holds. Only while the table is being made.
     pub(crate) fn replay(&self, change: DueChange) {
         let changing = self.change();
@@ -267,6 +288,23 @@ impl Changing<'_> {
             let tree = &mut self.due.trees.lock()[kind as usize];
             tree.insert(key, detail);
             tree.sleeping_until.take_if(|until| key.due_ms < *until).is_some()
+        };
+        if wake {
+            self.due.woken[kind as usize].notify_one();
+        }
+    }
+
+    /// Puts several entries in at once.
+    pub(crate) fn insert_all(&self, kind: Kind, entries: impl ExactSizeIterator<Item = (Key, Detail)>) {
+        self.due.changes.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        let wake = {
+            let tree = &mut self.due.trees.lock()[kind as usize];
+            let first = entries.map(|(key, detail)| {
+                tree.insert(key, detail);
+                key.due_ms
+            });
+            let first = first.min();
+            tree.sleeping_until.take_if(|until| first.is_some_and(|first| first < *until)).is_some()
         };
         if wake {
             self.due.woken[kind as usize].notify_one();

@@ -59,6 +59,15 @@ pub enum Error {
         /// Topic.
         topic: String,
     },
+    /// A quota is used up: give something up first.
+    #[error("{0}")]
+    Quota(String),
+    /// The queue has no message there.
+    #[error("{0}")]
+    NoMessage(String),
+    /// Passing: try again after a pause.
+    #[error("{0}")]
+    Busy(String),
     /// There is nothing like that.
     #[error("{0}")]
     NotFound(String),

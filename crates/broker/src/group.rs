@@ -10,8 +10,8 @@ use protocol::body::{DataVersion, GroupConfig, GroupTable};
 use protocol::name;
 use tracing::debug;
 
-use crate::Error;
 use crate::state::{Change, Journal};
+use crate::{Error, attribute};
 
 /// All consumer groups. Reading never waits; changes go through one lock, which also orders them in the log.
 pub struct Groups {
@@ -63,6 +63,15 @@ impl Groups {
 
     pub(crate) fn set_auto_create(&self, auto_create: bool) {
         self.auto_create.store(auto_create, Ordering::Relaxed);
+    }
+
+    /// Makes a group or changes it; its attributes are changes, with keys such as `+lite.bind.topic`.
+    pub fn put_with_attributes(&self, mut config: GroupConfig) -> Result<(), Error> {
+        let existing = self.get(&config.group_name);
+        let changes = config.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        config.attributes =
+            attribute::Of::Group.apply_pairs(existing.as_ref().map(|group| &group.attributes), changes)?;
+        self.put(config)
     }
 
     /// Makes a group or changes it.

@@ -8,10 +8,12 @@ mod config;
 mod error;
 
 mod filter;
+mod pop;
 mod pull;
 mod query;
 mod reply;
 mod retry;
+mod select;
 mod send;
 
 mod deliver;
@@ -19,6 +21,8 @@ mod due;
 mod schedule;
 mod timer;
 mod transaction;
+
+mod lite;
 
 mod client_index;
 mod group;
@@ -35,13 +39,18 @@ mod state;
 mod stats;
 
 pub use broker::Broker;
-pub use config::Config;
+pub use config::{Config, PopConfig};
 pub use error::{Error, Forbidden};
 pub use filter::{FilterText, Sql, SqlError};
 pub use group::Groups;
 pub use lag::Lag;
+pub use lite::{LiteAction, LiteStart, LiteSubscription, PopLite, PopLiteRequest, Unsubscribed};
 pub use lock::QueueLocks;
 pub use offset::{Offsets, QueryOffset};
+pub use pop::{
+    Ack, Assignment, ChangeInvisible, Invisible, Notice, NoticeRequest, NoticeWait, Peeked, Pop, PopFrom, PopRequest,
+    PopStatus, Popped, PoppedMessage,
+};
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
 pub use reply::ReplyTo;

@@ -66,3 +66,62 @@ pub(crate) const DUE_REPLAY_BYTES: u64 = 256 << 20;
 
 /// Age of changes that the file of the due table does not have, after which it is written again.
 pub(crate) const DUE_SNAPSHOT_AGE_MS: i64 = 300_000;
+
+/// Subscriptions to lite topics of all clients together. Source: `maxLiteSubscriptionCount`, times ten: one takes some
+/// hundred bytes.
+pub(crate) const LITE_SUBSCRIPTIONS_MAX: usize = 1_000_000;
+
+/// Lite topics with something new that are remembered for one client, if its group says nothing else. Source:
+/// `maxClientEventCount`.
+pub(crate) const LITE_EVENTS: usize = 100;
+
+/// The same, whatever the group says.
+pub(crate) const LITE_EVENTS_MAX: usize = 100_000;
+
+/// A client that has not popped for so long passes on what waits for it. Source: `LiteEventDispatcher`.
+pub(crate) const LITE_IDLE_MS: i64 = 10_000;
+
+/// A client that was not heard of for so long is forgotten. Source: `liteSubscriptionCheckTimeoutMills`.
+pub(crate) const LITE_SILENT_MS: i64 = 180_000;
+
+/// No lite topic is deleted before its last message is that old. Source: `minLiteTTl`.
+pub(crate) const LITE_TTL_MIN_MS: i64 = 15 * 60_000;
+
+/// Pops that one client may have waiting.
+pub(crate) const LITE_POLLS_MAX: usize = 16;
+/// Messages of one pop at most. Source: `PopMessageProcessor`.
+pub(crate) const POP_MESSAGES_MAX: i32 = 32;
+
+/// Popped messages that wait for an ack, of all groups together: at under 100 bytes each, some 1 GB.
+pub(crate) const INVISIBLE_MAX: usize = 10_000_000;
+
+/// Pairs of group and topic that are remembered because they popped; each costs some hundred bytes.
+pub(crate) const POP_OWNERS_MAX: usize = 1_000_000;
+
+/// Attempts to take from one queue while others take from it too; then the next queue has its turn. One of those who
+/// collide always gets on.
+pub(crate) const POP_TRIES_MAX: usize = 8;
+
+/// Popped messages in one record of the log, some hundred KiB at worst.
+pub(crate) const FLIGHTS_OF_A_RECORD: usize = 10_000;
+
+/// Messages made visible again between two records that say so: what a crash may deliver twice.
+pub(crate) const REVIVE_BATCH: usize = 1024;
+
+/// State of an ordered queue that nobody used for this long is forgotten. Source: `ConsumerOrderInfoManager`.
+pub(crate) const ORDER_IDLE_MS: i64 = 24 * 3600 * 1000;
+
+/// Longest attempt id that is kept. Clients use a UUID.
+pub(crate) const ATTEMPT_ID_BYTES_MAX: usize = 256;
+
+/// Longest time for which a message may be invisible: ten years. Sums with times must not overflow.
+pub(crate) const INVISIBLE_MS_MAX: i64 = 10 * 366 * 86_400_000;
+
+const _: () = assert!(POP_MESSAGES_MAX <= 64, "an ordered batch has a bit for each message");
+
+/// Backlog of a queue from which on a notice does not look for tags in it. Source:
+/// `maxMessageFilterNumForNotification`.
+pub(crate) const NOTICE_SCANNED_BACKLOG: i64 = 64;
+
+/// Entries that it looks at below that.
+pub(crate) const NOTICE_ENTRIES: usize = 32;

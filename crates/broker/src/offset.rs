@@ -47,7 +47,7 @@ pub struct Offsets {
     journal: Arc<Journal>,
 }
 
-fn key(topic: &str, group: &str) -> String {
+pub(crate) fn key(topic: &str, group: &str) -> String {
     [topic, group].join("@")
 }
 
@@ -100,6 +100,47 @@ impl Offsets {
         true
     }
 
+    /// Where a group stands; if it never stood anywhere, here.
+    pub(crate) fn begin(&self, topic: &str, group: &str, queue: i32, offset: i64) -> i64 {
+        let standing = self.find_or_make(topic, group);
+        {
+            let mut queues = standing.queues.lock();
+            if let Some(stands) = queues.offsets.get(&queue) {
+                return *stands;
+            }
+            if !queues.put(queue, offset) {
+                return offset;
+            }
+        }
+        self.unsaved.lock().push(standing);
+        offset
+    }
+
+    /// Moves a group on, if it still stands at `from`; `with` is done in one step with that.
+    pub(crate) fn advance(
+        &self,
+        topic: &str,
+        group: &str,
+        queue: i32,
+        from: i64,
+        to: i64,
+        with: impl FnOnce(),
+    ) -> bool {
+        let Some(standing) = self.find(topic, group) else { return false };
+        {
+            let mut queues = standing.queues.lock();
+            if queues.offsets.get(&queue) != Some(&from) || queues.resets.contains_key(&queue) {
+                return false;
+            }
+            with();
+            if !queues.put(queue, to) {
+                return true;
+            }
+        }
+        self.unsaved.lock().push(standing);
+        true
+    }
+
     /// Moves a group: its next pull of this queue is sent to `offset`.
     pub fn reset(&self, topic: &str, group: &str, queue: i32, offset: i64) {
         let standing = self.find_or_make(topic, group);
@@ -114,6 +155,11 @@ impl Offsets {
     /// Takes the pending reset of a queue.
     pub(crate) fn take_reset(&self, topic: &str, group: &str, queue: i32) -> Option<i64> {
         self.find(topic, group)?.queues.lock().resets.remove(&queue)
+    }
+
+    /// Pairs of topic and group with offsets.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 
     /// Topics in which a group has offsets.
@@ -161,12 +207,9 @@ impl Offsets {
         }
     }
 
-    /// Writes to the log what changed since the last call.
-    pub(crate) fn save(&self) -> Result<(), Error> {
+    /// What changed since the last call, to be written into the log.
+    pub(crate) fn take_unsaved(&self) -> Vec<OffsetChange> {
         let standings = std::mem::take(&mut *self.unsaved.lock());
-        if standings.is_empty() {
-            return Ok(());
-        }
         let mut changes = HashMap::new();
         for standing in &standings {
             let mut queues = standing.queues.lock();
@@ -176,12 +219,28 @@ impl Offsets {
                 }
             }
         }
-        let changes: Vec<OffsetChange> = changes
-            .into_iter()
-            .map(|((topic, group, queue), offset)| OffsetChange(topic.to_owned(), group.to_owned(), queue, offset))
-            .collect();
+        let change = |((topic, group, queue), offset): ((&str, &str, i32), i64)| {
+            OffsetChange(topic.to_owned(), group.to_owned(), queue, offset)
+        };
+        changes.into_iter().map(change).collect()
+    }
+
+    /// Takes back what could not be written.
+    pub(crate) fn unsave(&self, changes: &[OffsetChange]) {
+        for OffsetChange(topic, group, queue, _) in changes {
+            let Some(standing) = self.find(topic, group) else { continue };
+            let newly_listed = standing.queues.lock().list(*queue);
+            if newly_listed {
+                self.unsaved.lock().push(standing);
+            }
+        }
+    }
+
+    /// Writes into the log what [`Offsets::take_unsaved`] returned.
+    pub(crate) fn append(&self, changes: &[OffsetChange]) -> Result<(), Error> {
         for part in changes.chunks(OFFSETS_OF_A_RECORD) {
-            self.journal.append(&Change::Offsets(part.to_vec()))?;
+            let appended = self.journal.append(&Change::Offsets(part.to_vec()));
+            appended.inspect_err(|_| self.unsave(changes))?;
         }
         Ok(())
     }
@@ -225,6 +284,11 @@ impl Queues {
         if self.offsets.insert(queue, offset) == Some(offset) {
             return false;
         }
+        self.list(queue)
+    }
+
+    /// Lists a queue as unsaved.
+    fn list(&mut self, queue: i32) -> bool {
         let newly_listed = self.unsaved.is_empty();
         if !self.unsaved.contains(&queue) {
             self.unsaved.push(queue);

@@ -2,19 +2,18 @@
 //!
 //! Source: `PullMessageProcessor`, `DefaultMessageStore.getMessage`, `PullRequestHoldService`.
 
-mod select;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{GroupConfig, MessageModel};
 use protocol::perm;
-use store::{Entry, Queue, QueueOffset};
+use store::{Queue, QueueOffset};
 use tokio::time::Instant;
 
 use crate::filter::Filter;
-use crate::limits::{PULL_BYTES_MAX, PULL_ENTRIES_MAX, PULL_MESSAGES_MAX, SUSPEND_MS_MAX};
+use crate::limits::{PULL_MESSAGES_MAX, SUSPEND_MS_MAX};
+use crate::select::Selection;
 use crate::{Broker, Error, FilterText, Forbidden};
 
 /// What a consumer asks for.
@@ -218,52 +217,20 @@ impl Pull {
     }
 
     async fn read_entries(&self) -> Result<Pulled, Error> {
-        let store = &self.broker.store;
-        let first = self.offset as u64;
-        let scan = if matches!(self.filter, Filter::All) { self.max_messages } else { PULL_ENTRIES_MAX };
-        let entries = store.entries(&self.queue, QueueOffset(first), scan).await?;
-        if let Filter::Sql(sql) = &self.filter {
-            return self.read_matching(sql, &entries).await;
-        }
-        let (wanted, examined) = self.choose(&entries);
-        let next = self.behind(&entries[..examined]);
-        if wanted.is_empty() {
-            return Ok(self.pulled(PullStatus::NoMatchedMessage, next));
-        }
-        let mut pulled = self.pulled(PullStatus::Found, next);
-        for slice in store.read(&wanted).await? {
-            if let Some(bytes) = slice.bytes {
-                pulled.count += slice.count;
-                pulled.records.push(bytes);
-            }
-        }
-        if pulled.records.is_empty() {
-            pulled.status = PullStatus::MessageWasRemoving;
-        }
-        Ok(pulled)
-    }
-
-    /// Records that match and fit, and how many entries were looked at for them.
-    fn choose(&self, entries: &[Entry]) -> (Vec<(store::LogOffset, u32)>, usize) {
-        let mut wanted = Vec::with_capacity(entries.len().min(self.max_messages));
-        let mut bytes = 0;
-        for (at, entry) in entries.iter().enumerate() {
-            if !self.filter.may_match(entry.tag_code) {
-                continue;
-            }
-            let full = wanted.len() == self.max_messages || bytes + entry.size as usize > PULL_BYTES_MAX;
-            if full && !wanted.is_empty() {
-                return (wanted, at);
-            }
-            bytes += entry.size as usize;
-            wanted.push((entry.log_offset, entry.size));
-        }
-        (wanted, entries.len())
-    }
-
-    /// The offset behind what was examined.
-    fn behind(&self, examined: &[Entry]) -> i64 {
-        examined.last().map_or(self.offset, |last| last.queue_offset.0 as i64 + 1)
+        let selection = Selection {
+            store: &self.broker.store,
+            queue: &self.queue,
+            filter: &self.filter,
+            max_messages: self.max_messages,
+        };
+        let selected = selection.from(self.offset as u64).await?;
+        let status = match () {
+            () if !selected.entries.is_empty() => PullStatus::Found,
+            () if selected.removed > 0 => PullStatus::MessageWasRemoving,
+            () => PullStatus::NoMatchedMessage,
+        };
+        let (records, count) = (selected.slices, selected.entries.len());
+        Ok(Pulled { records, count, ..self.pulled(status, selected.next) })
     }
 
     fn pulled(&self, status: PullStatus, next: i64) -> Pulled {

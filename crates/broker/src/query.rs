@@ -72,12 +72,7 @@ impl Broker {
         let Some(queue) = u32::try_from(queue_id).ok().and_then(|id| self.store.find_queue(topic, id)) else {
             return Ok(QueryOffset::Unknown);
         };
-        if queue.min_offset().0 > 0 {
-            return Ok(QueryOffset::Unknown);
-        }
-        let first = self.store.entries(&queue, QueueOffset(0), 1).await?;
-        let (_, log_end) = self.store.log_range();
-        let young = first.first().is_some_and(|entry| log_end.0 - entry.log_offset.0 <= self.memory_range);
+        let young = self.is_first_young(&queue).await?;
         Ok(if young { QueryOffset::StartAtZero } else { QueryOffset::Unknown })
     }
 

@@ -63,6 +63,16 @@ pub struct Receipt {
     pub recall_handle: Option<String>,
 }
 
+/// Properties that only the broker sets.
+const OURS: [&str; 6] = [
+    properties::MSG_REGION,
+    properties::TRACE_ON,
+    properties::CLUSTER,
+    properties::POP_CK,
+    properties::INNER_MULTI_DISPATCH,
+    properties::INNER_MULTI_QUEUE_OFFSET,
+];
+
 /// What the properties of a message ask for, found in one pass.
 #[derive(Debug, Default)]
 struct Wishes<'a> {
@@ -79,6 +89,8 @@ struct Wishes<'a> {
     delayed: bool,
     ordered: bool,
     priority: Option<i32>,
+    /// Lite topic below the topic that it is sent to.
+    lite_topic: Option<&'a str>,
     /// Properties that the broker sets itself are there already: retried messages come like that.
     has_ours: bool,
 }
@@ -102,10 +114,9 @@ impl<'a> Wishes<'a> {
                 properties::TIMER_OUT_MS => wishes.timed_before = true,
                 properties::TIMER_DELETE_UNIQUE_KEY => wishes.cancels = true,
                 properties::SHARDING_KEY => wishes.ordered = true,
+                properties::LITE_TOPIC => wishes.lite_topic = Some(value).filter(|name| !name.is_empty()),
                 properties::PRIORITY => wishes.priority = value.parse().ok().filter(|priority| *priority >= 0),
-                properties::MSG_REGION | properties::TRACE_ON | properties::CLUSTER | properties::POP_CK => {
-                    wishes.has_ours = true;
-                }
+                name if OURS.contains(&name) => wishes.has_ours = true,
                 _ => {}
             }
         }
@@ -164,6 +175,10 @@ impl Broker {
                 recall_handle = Some(self.recall_handle(topic.name(), due_ms, &unique_key));
             }
             self.append_timer(&record_of(&topic, queue_id, message), due_ms, &unique_key, &mut text)?
+        } else if let Some(lite_topic) = wishes.lite_topic.filter(|_| !dead && delay_level <= 0) {
+            self.check_properties(&text)?;
+            let record = NewRecord { properties: &text, ..record_of(&topic, queue_id, message) };
+            self.append_lite(&self.queue(&topic, queue_id)?, &record, lite_topic)?
         } else {
             self.append(&topic, queue_id, delay_level, message, text)?
         };
@@ -316,8 +331,7 @@ impl Broker {
     fn stored_properties(&self, text: &str, wishes: &Wishes<'_>, unique_key: &str) -> String {
         let mut stored = String::with_capacity(text.len() + self.own_properties.len() + unique_key.len() + 16);
         if wishes.has_ours {
-            let ours = [properties::MSG_REGION, properties::TRACE_ON, properties::CLUSTER, properties::POP_CK];
-            for (key, value) in properties::iter(text).filter(|(key, _)| !ours.contains(key)) {
+            for (key, value) in properties::iter(text).filter(|(key, _)| !OURS.contains(key)) {
                 properties::push(&mut stored, key, value);
             }
         } else {

@@ -7,15 +7,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use protocol::body::{DelayOffsetTable, GroupTable, OffsetTable, TopicTable};
+use protocol::body::{DelayOffsetTable, GroupTable, MessageRequestModeTable, OffsetTable, TopicTable};
 use protocol::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::pop::{OrderTable, OwnerTable};
 
 const TOPICS: &str = "topics.json";
 const GROUPS: &str = "subscriptionGroup.json";
 const OFFSETS: &str = "consumerOffset.json";
 const DELAYS: &str = "delayOffset.json";
+const REQUEST_MODES: &str = "messageRequestMode.json";
+const ORDERS: &str = "consumerOrderInfo.json";
+/// The only one that is ours alone.
+const OWNERS: &str = "popOwner.json";
 
 /// Everything that is not a message.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +30,9 @@ pub(crate) struct Tables {
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
     pub(crate) delays: DelayOffsetTable,
+    pub(crate) request_modes: MessageRequestModeTable,
+    pub(crate) orders: OrderTable,
+    pub(crate) owners: OwnerTable,
 }
 
 impl Tables {
@@ -34,6 +43,9 @@ impl Tables {
             groups: read(&dir.join(GROUPS))?,
             offsets: read(&dir.join(OFFSETS))?,
             delays: read(&dir.join(DELAYS))?,
+            request_modes: read(&dir.join(REQUEST_MODES))?,
+            orders: read(&dir.join(ORDERS))?,
+            owners: read(&dir.join(OWNERS))?,
         })
     }
 
@@ -44,6 +56,9 @@ impl Tables {
         write(&dir.join(GROUPS), &self.groups)?;
         write(&dir.join(OFFSETS), &self.offsets)?;
         write(&dir.join(DELAYS), &self.delays)?;
+        write(&dir.join(REQUEST_MODES), &self.request_modes)?;
+        write(&dir.join(ORDERS), &self.orders)?;
+        write(&dir.join(OWNERS), &self.owners)?;
         File::open(dir)?.sync_all()
     }
 }

@@ -3,16 +3,17 @@
 //! The log is the only truth: a change is made in memory and appended here, in one order for both. After a crash
 //! the tables are read from their last snapshot and the changes behind it are applied again; applying one twice does
 //! no harm, because each holds the whole new value.
-//! Only those of the due table are exact: its snapshot stands for one place of the log, and earlier ones are left out.
+//! Only those of the due table, messages in flight among them, are exact: its snapshot stands for one place of the log, and earlier ones are left out.
 
 use std::sync::Arc;
 
-use protocol::body::{GroupConfig, TopicConfig};
+use protocol::body::{GroupConfig, SetMessageRequestModeBody, TopicConfig};
 use serde::{Deserialize, Serialize};
 use store::{LogOffset, Store};
 
 use crate::Error;
 use crate::due::DueChange;
+use crate::pop::{FlightChange, OrderChange};
 
 /// One change, written as JSON: rare, small, and readable when someone has to look at it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +30,14 @@ pub(crate) enum Change {
     DelayOffset(i32, i64),
     /// Timers that were delivered, half messages that were checked.
     Due(DueChange),
+    /// The number of a pair of topic and group that pops.
+    PopOwner(u32, String, String),
+    /// Messages that were popped, and popped ones that are no longer invisible.
+    Flights(FlightChange),
+    /// What ordered pops handed out.
+    Orders(Vec<OrderChange>),
+    /// How a group gets its messages.
+    RequestMode(SetMessageRequestModeBody),
 }
 
 /// Topic, group, queue, offset.

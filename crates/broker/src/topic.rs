@@ -112,6 +112,11 @@ impl Topics {
     /// The name or a number breaks a rule, or the log takes no records.
     pub fn put(&self, config: TopicConfig) -> Result<bool, Error> {
         name::check_topic(&config.topic_name)?;
+        self.put_named(config)
+    }
+
+    /// The same with a name that needs no check.
+    fn put_named(&self, config: TopicConfig) -> Result<bool, Error> {
         check(&config)?;
         let mut version = self.version.lock();
         if self.get(&config.topic_name).is_some_and(|topic| topic.config == config) {
@@ -128,7 +133,7 @@ impl Topics {
     pub fn put_with_attributes(&self, mut config: TopicConfig, changes: &str) -> Result<bool, Error> {
         let existing = self.get(&config.topic_name);
         let before = existing.as_ref().map(|topic| &topic.config.attributes);
-        config.attributes = attribute::apply(before, changes)?;
+        config.attributes = attribute::Of::Topic.apply(before, changes)?;
         self.put(config)
     }
 
@@ -171,7 +176,8 @@ impl Topics {
         if let Some(topic) = self.get(name) {
             return Ok(topic);
         }
-        self.put(TopicConfig::new(name, queues))?;
+        // The parts of the name were checked; put together, they may have a sign that nobody else can use.
+        self.put_named(TopicConfig::new(name, queues))?;
         self.require(name)
     }
 

@@ -1,11 +1,15 @@
 //! Bodies that are JSON text. Members are in alphabetical order, as Java writes them.
 
 mod client;
+mod lite;
+mod pop;
 mod route;
 mod settings;
 mod stats;
 
 pub use client::*;
+pub use lite::*;
+pub use pop::*;
 pub use route::*;
 pub use settings::*;
 pub use stats::*;

@@ -68,6 +68,10 @@ codes! {
     207 CONSUME_MSG_TIMEOUT,
     /// No message at this offset.
     208 NO_MESSAGE,
+    /// Too many pops wait already.
+    209 POLLING_FULL,
+    /// There was nothing to pop until the end of the wait.
+    210 POLLING_TIMEOUT,
     /// The broker does not exist.
     211 BROKER_NOT_EXIST,
     /// The group consumes in broadcast.
@@ -76,6 +80,8 @@ codes! {
     215 FLOW_CONTROL,
     /// Not allowed in this state.
     604 ILLEGAL_OPERATION,
+    /// There are too many subscriptions to lite topics.
+    2018 LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
     /// The server is leaving; clients go elsewhere and come back.
     1500 GO_AWAY,
 }

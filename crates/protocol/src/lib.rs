@@ -20,6 +20,7 @@ pub mod peer;
 pub mod perm;
 pub mod properties;
 pub mod recall;
+pub mod receipt;
 pub mod record;
 pub mod sysflag;
 pub mod tag;

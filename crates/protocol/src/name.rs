@@ -15,6 +15,8 @@ pub const RETRY_PREFIX: &str = "%RETRY%";
 pub const DLQ_PREFIX: &str = "%DLQ%";
 /// Prefix of topics that only the system uses.
 pub const SYSTEM_PREFIX: &str = "rmq_sys_";
+/// Prefix of the names of lite topics' queues.
+pub const LITE_PREFIX: &str = "%LMQ%$";
 /// Topic after which unknown topics are made.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Topic of messages that wait for a delay level.
@@ -53,6 +55,31 @@ pub fn retry_topic(group: &str) -> String {
 /// Dead-letter topic of a group.
 pub fn dlq_topic(group: &str) -> String {
     format!("{DLQ_PREFIX}{group}")
+}
+
+/// Name of the queue of a lite topic.
+///
+/// Source: RocketMQ 5.5.0, `LiteUtil.toLmqName`.
+pub fn lite_queue(parent: &str, lite_topic: &str) -> String {
+    format!("{LITE_PREFIX}{parent}${lite_topic}")
+}
+
+/// Parent and lite topic of such a name.
+pub fn parse_lite_queue(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(LITE_PREFIX)?.split_once('$').filter(|(_, lite_topic)| !lite_topic.contains('$'))
+}
+
+/// Separates group and topic in the newer names of the retry topics of POP; no name of a topic or group has it.
+pub const POP_RETRY_SEPARATOR_V2: char = '+';
+
+/// Retry topic of POP, with the older kind of name, which does not tell where the group ends. Source: `KeyBuilder`.
+pub fn pop_retry_topic_v1(group: &str, topic: &str) -> String {
+    format!("{RETRY_PREFIX}{group}_{topic}")
+}
+
+/// Retry topic of POP, with the newer kind of name.
+pub fn pop_retry_topic_v2(group: &str, topic: &str) -> String {
+    format!("{RETRY_PREFIX}{group}{POP_RETRY_SEPARATOR_V2}{topic}")
 }
 
 /// Topic of the replies in a cluster.

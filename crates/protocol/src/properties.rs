@@ -36,8 +36,18 @@ pub const UNIQUE_KEY: &str = "UNIQ_KEY";
 pub const CLUSTER: &str = "CLUSTER";
 /// Ordering key.
 pub const SHARDING_KEY: &str = "__SHARDINGKEY";
+/// Further topics whose queues a record stands in, separated by commas.
+pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+/// Its offsets there.
+pub const INNER_MULTI_QUEUE_OFFSET: &str = "INNER_MULTI_QUEUE_OFFSET";
+/// Lite topic of a message.
+pub const LITE_TOPIC: &str = "__LITE_TOPIC";
 /// Handle of a popped message.
 pub const POP_CK: &str = "POP_CK";
+/// When a popped message was first popped, in milliseconds since 1970.
+pub const FIRST_POP_TIME: &str = "1ST_POP_TIME";
+/// Consumer group that a message of a retry topic of POP is for.
+pub const ORIGIN_GROUP: &str = "ORIGIN_GROUP";
 /// Arbitrary delay in seconds.
 pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
 /// Arbitrary delay in milliseconds.

@@ -5,7 +5,9 @@
 
 mod admin;
 mod client;
+mod lite;
 mod offset;
+mod pop;
 mod pull;
 mod push;
 mod query;
@@ -14,7 +16,9 @@ mod send;
 
 pub use admin::*;
 pub use client::*;
+pub use lite::*;
 pub use offset::*;
+pub use pop::*;
 pub use pull::*;
 pub use push::*;
 pub use query::*;
@@ -64,8 +68,18 @@ use requests;
 
 /// Code and name of every request declared here, by code.
 pub fn table() -> Vec<(i32, &'static str)> {
-    let tables =
-        [send::TABLE, pull::TABLE, offset::TABLE, client::TABLE, push::TABLE, query::TABLE, route::TABLE, admin::TABLE];
+    let tables = [
+        send::TABLE,
+        pull::TABLE,
+        offset::TABLE,
+        client::TABLE,
+        push::TABLE,
+        query::TABLE,
+        route::TABLE,
+        admin::TABLE,
+        pop::TABLE,
+        lite::TABLE,
+    ];
     let mut all = tables.concat();
     all.sort_unstable();
     all

@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::error::{Doing, Error};
 use crate::limits::REBUILD_BYTES;
 use crate::log::append::{self, Appender};
+use crate::log::dispatch;
 use crate::log::segment::Segment;
 use crate::log::writer::Writer;
 use crate::queue::{Place, Slot};
@@ -194,12 +195,10 @@ impl Core {
         }
         let (tag, keys) = append::entry_of(view, &self.options.delay_levels);
         if at >= starts.queues && record::enters_queue(view.sys_flag()) && !view.topic().is_empty() {
-            let queue = self.queues.table.find_or_make(view.topic(), view.queue_id());
-            let mut state = queue.state.lock();
-            state.replay(view.queue_offset(), Slot { log: at, size: view.len() as u32, tag });
-            if !std::mem::replace(&mut state.dirty, true) {
-                drop(state);
-                self.appender.lock().dirty.push(queue);
+            let slot = Slot { log: at, size: view.len() as u32, tag };
+            self.replay_entry(view.topic(), view.queue_id(), view.queue_offset(), slot);
+            for (topic, offset) in dispatch::read(view.properties()) {
+                self.replay_entry(topic, 0, offset, slot);
             }
         }
         if at >= starts.keys {
@@ -207,6 +206,16 @@ impl Core {
             if appender.keys.push(&keys, at, view.store_timestamp()) {
                 self.keys.freeze(&mut appender.keys);
             }
+        }
+    }
+
+    fn replay_entry(&self, topic: &str, queue_id: u32, offset: u64, slot: Slot) {
+        let queue = self.queues.table.find_or_make(topic, queue_id);
+        let mut state = queue.state.lock();
+        state.replay(offset, slot);
+        if !std::mem::replace(&mut state.dirty, true) {
+            drop(state);
+            self.appender.lock().dirty.push(queue);
         }
     }
 

@@ -174,6 +174,11 @@ impl Store {
         self.core.queues.table.of_topic(topic)
     }
 
+    /// Every queue there is, in no order.
+    pub fn for_each_queue(&self, visit: impl FnMut(&Arc<Queue>)) {
+        self.core.queues.table.for_each(visit);
+    }
+
     /// Forgets the queues of a topic, durably with the next flush. Records stay in the log until they expire. A
     /// topic of the same name begins at offset 0; handles to the old queues answer [`Error::WrongQueue`].
     pub fn remove_topic(&self, topic: &str) -> Result<Appended, Error> {
@@ -190,6 +195,18 @@ impl Store {
     /// Appends records to one queue at consecutive offsets, all or nothing, in one segment.
     pub fn append_batch(&self, queue: &Arc<Queue>, records: &[NewRecord<'_>]) -> Result<Appended, Error> {
         self.core.append(queue, records)
+    }
+
+    /// Appends a record to its queue, and to queue 0 of other topics as well: one record, several entries. Its last two
+    /// properties, INNER_MULTI_DISPATCH and INNER_MULTI_QUEUE_OFFSET, say so. [`Error::WrongQueue`] says which topic
+    /// was removed since its queue was looked up.
+    pub fn append_dispatched(
+        &self,
+        queue: &Arc<Queue>,
+        further: &[Arc<Queue>],
+        record: &NewRecord<'_>,
+    ) -> Result<Appended, Error> {
+        self.core.append_dispatched(queue, further, record)
     }
 
     /// Appends a change of the broker's state, which [`Store::open`] will replay.

@@ -14,7 +14,7 @@ use crate::table::Call;
 
 pub(crate) async fn create(call: Call) -> Outcome {
     let config: GroupConfig = json::parse(&call.frame.body)?;
-    call.broker().groups().put(config)?;
+    call.broker().groups().put_with_attributes(config)?;
     registered_and_safe(&call).await?;
     Ok(Response::ok())
 }
@@ -22,7 +22,7 @@ pub(crate) async fn create(call: Call) -> Outcome {
 pub(crate) async fn create_list(call: Call) -> Outcome {
     let list: GroupConfigList = json::parse(&call.frame.body)?;
     for config in list.group_config_list {
-        call.broker().groups().put(config)?;
+        call.broker().groups().put_with_attributes(config)?;
     }
     registered_and_safe(&call).await?;
     Ok(Response::ok())

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use store::LogOffset;
 
 use super::{Due, KINDS, Key};
+use crate::Error;
 use crate::limits::{DUE_REPLAY_BYTES, DUE_SNAPSHOT_AGE_MS};
 
 const NAME: &str = "dueTable";
@@ -85,13 +86,13 @@ impl Due {
 
     #[cfg(test)]
     pub(crate) fn encode_for_tests(&self) -> usize {
-        self.encode(|| LogOffset(0)).2.len()
+        self.encode(|| Ok(LogOffset(0))).expect("nothing can fail").2.len()
     }
 
     /// The table as bytes, at the place of the log that `at` answers while nobody changes anything.
-    fn encode(&self, at: impl FnOnce() -> LogOffset) -> (u64, u64, Vec<u8>) {
+    fn encode(&self, at: impl FnOnce() -> Result<LogOffset, Error>) -> Result<(u64, u64, Vec<u8>), Error> {
         let _nobody_changes = self.gate.write();
-        let at = at().0;
+        let at = at()?.0;
         let trees = self.trees.lock();
         let entries: usize = trees.iter().map(|tree| tree.by_time.len()).sum();
         let mut bytes = Vec::with_capacity(HEAD_BYTES + entries * ENTRY_BYTES);
@@ -109,7 +110,7 @@ impl Due {
                 bytes.extend_from_slice(&detail[1].to_le_bytes());
             }
         }
-        (at, self.changes.load(Ordering::Relaxed), bytes)
+        Ok((at, self.changes.load(Ordering::Relaxed), bytes))
     }
 }
 
@@ -136,15 +137,17 @@ impl Snapshot {
 
     /// Writes the file if that is wanted, or `now`, and returns the place from which on a start must read the log.
     ///
-    /// The log is made durable first: a table that knows what a crash takes away would lose messages.
+    /// `record` writes into the log what it lacks of the table. The log is made durable before the file: a table that
+    /// knows what a crash takes away would lose messages.
     pub(crate) fn save(
         &mut self,
         due: &Due,
         dir: &Path,
         store: &store::Store,
+        record: impl FnOnce() -> Result<(), Error>,
         now: bool,
         now_ms: i64,
-    ) -> Result<LogOffset, crate::Error> {
+    ) -> Result<LogOffset, Error> {
         let (visible, changes) = {
             let _nobody_changes = due.gate.write();
             (store.log_range().1, due.changes())
@@ -153,11 +156,11 @@ impl Snapshot {
             return Ok(visible);
         }
         if now || self.is_wanted(due, store.appended(), now_ms) {
-            let (at, changes, mut bytes) = due.encode(|| store.appended());
+            let (at, changes, mut bytes) = due.encode(|| record().map(|()| store.appended()))?;
             let crc = crc32fast::hash(&bytes[12..]);
             bytes[8..12].copy_from_slice(&crc.to_le_bytes());
             store.flush()?;
-            let failed = |error: io::Error| crate::Error::Settings(format!("write {NAME}: {error}"));
+            let failed = |error: io::Error| Error::Settings(format!("write {NAME}: {error}"));
             replace(dir, &bytes).map_err(failed)?;
             *self = Snapshot { at, changes, written_ms: now_ms, there: true };
         }
@@ -190,7 +193,7 @@ mod tests {
             change.insert(Kind::Check, Key { owner: 0, ..key }, [i, 0]);
         }
         drop(change);
-        let (_, changes, mut bytes) = due.encode(|| LogOffset(77));
+        let (_, changes, mut bytes) = due.encode(|| Ok(LogOffset(77))).unwrap();
         assert_eq!(changes, 200);
         let crc = crc32fast::hash(&bytes[12..]);
         bytes[8..12].copy_from_slice(&crc.to_le_bytes());

@@ -1,7 +1,8 @@
-//! Everything that happens later: timers and transactions, through restarts and crashes, in virtual time.
+//! Everything that happens later: timers, transactions and lite topics, through restarts and crashes, in virtual time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic where tests may")]
 
 mod help;
 mod history;
+mod lite;
 mod timers;
 mod transactions;

@@ -1,9 +1,10 @@
 //! Appending: a place in the log, one copy, an entry in the queue.
 
+use super::dispatch;
 use super::tail::Piece;
 use crate::core::Core;
 use crate::keys::{self, KeyHashes};
-use crate::queue::{Queue, Slot};
+use crate::queue::{Queue, Slot, State};
 use crate::{Error, LogOffset, QueueOffset};
 use bytes::BytesMut;
 use protocol::name::SCHEDULE_TOPIC;
@@ -174,7 +175,22 @@ impl Core {
                 return Err(Error::WrongQueue { topic: record.topic.into(), queue_id: record.queue_id });
             }
         }
-        self.append_records(Some(queue), records, |_| ())
+        self.append_records(Some(queue), &[], records, |_| ())
+    }
+
+    /// Appends a record to its queue and to queues of other topics as well. It says in its last two properties which
+    /// these are, and at which offsets it stands there.
+    ///
+    /// Source: RocketMQ 5.5.0, `LmqDispatch.wrapLmqDispatch` and `ConsumeQueue.multiDispatchLmqQueue`.
+    pub(crate) fn append_dispatched(
+        &self,
+        queue: &Arc<Queue>,
+        further: &[Arc<Queue>],
+        record: &NewRecord<'_>,
+    ) -> Result<Appended, Error> {
+        let mut text = record.properties.to_owned();
+        dispatch::write(&mut text, further.iter().map(|queue| &**queue.topic()));
+        self.append_records(Some(queue), further, &[NewRecord { properties: &text, ..*record }], |_| ())
     }
 
     /// Appends a record that enters no queue. `also` happens at the same point of the log.
@@ -183,7 +199,7 @@ impl Core {
         record: NewRecord<'_>,
         also: impl FnOnce(&mut Appender),
     ) -> Result<Appended, Error> {
-        self.append_records(None, &[record], also)
+        self.append_records(None, &[], &[record], also)
     }
 
     /// Takes the queues of a topic out of the table. Nothing enters them any more, and the next checkpoint frees
@@ -204,6 +220,7 @@ impl Core {
     fn append_records(
         &self,
         queue: Option<&Arc<Queue>>,
+        further: &[Arc<Queue>],
         records: &[NewRecord<'_>],
         also: impl FnOnce(&mut Appender),
     ) -> Result<Appended, Error> {
@@ -228,7 +245,7 @@ impl Core {
         let appended = {
             let mut appender = self.appender.lock();
             self.admit(&appender, total)?;
-            let appended = self.put(&mut appender, queue, &prepared, total, now_ms)?;
+            let appended = self.put(&mut appender, queue, further, &prepared, total, now_ms)?;
             if replayed {
                 appender.last_state = Some(appender.last_record);
             }
@@ -265,15 +282,16 @@ impl Core {
         &self,
         appender: &mut Appender,
         queue: Option<&Arc<Queue>>,
+        further: &[Arc<Queue>],
         records: &[Prepared<'_>],
         total: u64,
         now_ms: i64,
     ) -> Result<Appended, Error> {
         let mut state = queue.map(|queue| queue.state.lock());
-        if let (Some(queue), Some(state)) = (queue, &state)
-            && state.removed
-        {
-            return Err(Error::WrongQueue { topic: queue.topic().clone(), queue_id: queue.id() });
+        // Queues are removed under the append lock, so what is there now stays there.
+        let own = queue.filter(|_| state.as_ref().is_some_and(|state| state.removed));
+        if let Some(gone) = own.or_else(|| further.iter().find(|queue| queue.is_removed())) {
+            return Err(Error::WrongQueue { topic: gone.topic().clone(), queue_id: gone.id() });
         }
         if total > 0 && appender.next + total + u64::from(BLANK_BYTES) > appender.segment_end {
             self.roll(appender);
@@ -300,7 +318,14 @@ impl Core {
             if let Some(state) = &mut state
                 && record::enters_queue(record.measured.record().sys_flag)
             {
-                state.push(Slot { log, size: len, tag: record.tag.code(store_timestamp) });
+                let slot = Slot { log, size: len, tag: record.tag.code(store_timestamp) };
+                state.push(slot);
+                for (at, queue) in further.iter().enumerate() {
+                    let mut state = queue.state.lock();
+                    dispatch::stamp(&mut appender.chunk, further.len() - at, state.next());
+                    state.push(slot);
+                    self.entered(appender, queue, &mut state);
+                }
             }
             if appender.keys.push(&record.keys, log, store_timestamp) {
                 self.keys.freeze(&mut appender.keys);
@@ -311,13 +336,7 @@ impl Core {
         if let (Some(queue), Some(state)) = (queue, &mut state)
             && state.next() > first
         {
-            if !state.dirty {
-                state.dirty = true;
-                appender.dirty.push(queue.clone());
-            }
-            if state.wants_announcement() {
-                self.progress.announce(end, queue.clone());
-            }
+            self.entered(appender, queue, state);
         }
         Ok(Appended {
             log_offset: LogOffset(start),
@@ -326,6 +345,16 @@ impl Core {
             store_timestamp_ms: store_timestamp,
             log_offsets,
         })
+    }
+
+    /// Something was added to a queue that ends where the log ends now.
+    fn entered(&self, appender: &mut Appender, queue: &Arc<Queue>, state: &mut State) {
+        if !std::mem::replace(&mut state.dirty, true) {
+            appender.dirty.push(queue.clone());
+        }
+        if state.wants_announcement() {
+            self.progress.announce(appender.next, queue.clone());
+        }
     }
 
     /// Fills the segment with a blank and goes on in the next one.

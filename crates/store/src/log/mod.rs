@@ -5,6 +5,7 @@
 //! [`read`] finds records again, in the tail or in a [`segment`].
 
 pub(crate) mod append;
+pub(crate) mod dispatch;
 pub(crate) mod prepare;
 pub(crate) mod read;
 pub(crate) mod segment;

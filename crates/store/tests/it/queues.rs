@@ -4,7 +4,8 @@ use crate::help::*;
 use protocol::record::NewRecord;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{Boundary, Error, Options, QueueOffset};
+use store::io::Io;
+use store::{Boundary, Error, Options, QueueOffset, Store};
 
 #[test]
 fn long_queues_cross_extents_of_every_class() {
@@ -223,4 +224,54 @@ fn waiters_never_miss_an_arrival() {
     });
     assert_eq!(seen.load(Ordering::Relaxed), 8 * MESSAGES);
     store.close().unwrap();
+}
+
+/// One record, three queues; after a checkpoint, after a crash, and when all that is derived is made again.
+#[test]
+fn a_record_stands_in_the_queues_of_several_topics() {
+    let sim = Sim::new(0);
+    let (mut store, _) = sim.open();
+    let send = |store: &Store, topics: &[&str], body: &str| {
+        let further: Vec<_> = topics.iter().map(|topic| store.queue(topic, 0)).collect();
+        let record = record("P", body.as_bytes(), "TAGS\u{1}t\u{2}");
+        store.append_dispatched(&store.queue("P", 0), &further, &record)
+    };
+    let check = |store: &Store| {
+        for (topic, expected) in [("P", "1 2 3 4"), ("%LMQ%a", "1 2"), ("%LMQ%b", "2 3")] {
+            let queue = store.queue(topic, 0);
+            assert_eq!(bodies(store, &queue).join(" "), expected, "{topic}");
+            let tags: Vec<_> = block(store.entries(&queue, QueueOffset(0), 9)).unwrap();
+            assert!(tags.iter().enumerate().all(|(at, entry)| entry.queue_offset.0 == at as u64));
+        }
+    };
+    send(&store, &["%LMQ%a"], "1").unwrap();
+    let both = send(&store, &["%LMQ%a", "%LMQ%b"], "2").unwrap();
+    store.checkpoint(None).unwrap();
+    send(&store, &["%LMQ%b"], "3").unwrap();
+    append(&store, "P", "4");
+    store.write_pending();
+    check(&store);
+    let bytes = block(store.record_at(both.log_offset)).unwrap().unwrap();
+    let view = protocol::record::RecordView::parse(&bytes).unwrap();
+    let property = |name| protocol::properties::get(view.properties(), name).unwrap();
+    assert_eq!(property("INNER_MULTI_DISPATCH"), "%LMQ%a,%LMQ%b");
+    assert_eq!(property("INNER_MULTI_QUEUE_OFFSET"), "00000000000000000001,00000000000000000000");
+
+    drop(store);
+    (store, _) = sim.open();
+    check(&store);
+    drop(store);
+    sim.disk.files("/store/queues".as_ref()).iter().for_each(|path| sim.disk.remove(path).unwrap());
+    let recovery;
+    (store, recovery) = sim.open();
+    assert!(recovery.rebuilt_queues);
+    check(&store);
+
+    let old = store.queue("%LMQ%a", 0);
+    store.remove_topic("%LMQ%a").unwrap();
+    let refused = store.append_dispatched(&store.queue("P", 0), &[old], &record("P", b"5", ""));
+    assert!(matches!(refused, Err(Error::WrongQueue { topic, .. }) if *topic == *"%LMQ%a"));
+    send(&store, &["%LMQ%a"], "6").unwrap();
+    store.write_pending();
+    assert_eq!(bodies(&store, &store.queue("%LMQ%a", 0)), ["6"]);
 }
