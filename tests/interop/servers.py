@@ -24,7 +24,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def free_ports():
-    """A listen port whose neighbours (fast port at -2, replication at +1) are free, and a name server port."""
+    """A listen port whose neighbours (fast port at -2, replication at +1) are free; name server at +3, gRPC at +5."""
     def is_free(port):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,8 +35,8 @@ def free_ports():
                 return False
     base = 20000 + os.getpid() % 1000 * 10
     for port in list(range(base, 32000, 10)) + list(range(20000, base, 10)):
-        if all(is_free(port + d) for d in (-2, 0, 1, 3)):
-            return port, port + 3
+        if all(is_free(port + d) for d in (-2, 0, 1, 3, 5, 6)):
+            return port, port + 3, port + 5
     raise RuntimeError("no free ports")
 
 
@@ -48,10 +48,11 @@ def die_with_parent():
 class Server:
     """A server of ours or Java's that this run starts and may restart."""
 
-    def __init__(self, kind, keep, conf, ports=None):
+    def __init__(self, kind, keep, conf, ports=None, grpc=False):
         self.kind, self.keep = kind, keep
-        self.ports = self.listen, namesrv_port = ports or free_ports()
+        self.ports = self.listen, namesrv_port, grpc_port = ports or free_ports()
         self.namesrv = f"127.0.0.1:{namesrv_port}"
+        self.grpc = f"127.0.0.1:{grpc_port}"
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="rocketmq-interop-"))
         conf_file = self.data / "interop.conf"
         # Ours keeps the store in the data directory itself; Java's script puts it below, beside configuration and log.
@@ -63,6 +64,9 @@ class Server:
         conf_file.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
         flags = ["--data", self.data / "data", "--listen-port", str(self.listen), "--namesrv-port", str(namesrv_port),
                  "-c", conf_file]
+        # Ours always has one, which must not meet that of another run.
+        if grpc or kind == "ours":
+            flags += ["--grpc-port", str(grpc_port)]
         if kind == "java":
             # A JVM that has just started leaves requests in the queue for longer than the default of 200 ms.
             self.command = [HERE / "java-server", *flags, "--conf", "waitTimeMillsInSendQueue=5000"]
@@ -132,8 +136,8 @@ class Server:
 class Running:
     """A server somebody else started."""
 
-    def __init__(self, namesrv, restart_cmd):
-        self.namesrv, self.restart_cmd = namesrv, restart_cmd
+    def __init__(self, namesrv, restart_cmd, grpc):
+        self.namesrv, self.restart_cmd, self.grpc = namesrv, restart_cmd, grpc
 
     def start(self):
         await_route(self.namesrv, "TBW102", 10)

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use broker::{Broker, ConnectionId, Members};
+use broker::{Asked, Broker, Client, ConnectionId, TransactionCheck};
 use parking_lot::Mutex;
-use protocol::Frame;
-use protocol::request::{ConsumerGroupHeader, NotifyConsumerIdsChanged, Request};
+use protocol::request::{
+    CheckTransactionState, CheckTransactionStateHeader, ConsumerGroupHeader, NotifyConsumerIdsChanged, Request,
+};
+use protocol::{Frame, name};
 use remoting::Peer;
 use tracing::debug;
 
@@ -35,12 +37,15 @@ pub(crate) fn id_of(peer: &Peer) -> ConnectionId {
 }
 
 impl Connections {
-    pub(crate) fn add(&self, peer: &Arc<Peer>) {
+    pub(crate) fn add(&self, broker: &Broker, peer: &Arc<Peer>) {
         self.peers.lock().entry(id_of(peer)).or_insert_with(|| peer.clone());
+        let broker_name = &broker.config().broker_name;
+        broker.reach().add(id_of(peer), || Arc::new(Line { peer: peer.clone(), broker_name: broker_name.clone() }));
     }
 
-    pub(crate) fn remove(&self, peer: &Peer) {
+    pub(crate) fn remove(&self, broker: &Broker, peer: &Peer) {
         self.peers.lock().remove(&id_of(peer));
+        broker.reach().remove(id_of(peer));
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<Arc<Peer>> {
@@ -51,23 +56,41 @@ impl Connections {
     pub(crate) fn ask(&self, id: ConnectionId) -> Option<Question<'_>> {
         self.asked.lock().insert(id).then(|| Question { connections: self, id })
     }
+}
 
-    /// Tells members of groups that others came or went, where the group wants that.
-    pub(crate) fn notify(&self, broker: &Broker, changed: &[Members]) {
-        for members in changed {
-            let silent =
-                broker.groups().get(&members.group).is_some_and(|group| !group.notify_consumer_ids_changed_enable);
-            if silent {
-                continue;
-            }
-            let header = ConsumerGroupHeader { consumer_group: &members.group };
-            let frame = Frame::request(NotifyConsumerIdsChanged::CODE, &header);
-            for peer in members.connections.iter().filter_map(|id| self.get(*id)) {
-                if let Err(error) = peer.notify(frame.clone()) {
-                    // It rebalances by itself every 20 seconds.
-                    debug!(group = members.group, client = %peer.remote(), %error, "client not told of a change");
-                }
-            }
+/// A client of remoting, as the broker reaches it.
+struct Line {
+    peer: Arc<Peer>,
+    broker_name: String,
+}
+
+impl Client for Line {
+    fn group_changed(&self, group: &str) {
+        let frame = Frame::request(NotifyConsumerIdsChanged::CODE, &ConsumerGroupHeader { consumer_group: group });
+        if let Err(error) = self.peer.notify(frame) {
+            // It rebalances by itself every 20 seconds.
+            debug!(group, client = %self.peer.remote(), %error, "client not told of a change");
         }
+    }
+
+    fn check_transaction(&self, check: &TransactionCheck) {
+        let header = CheckTransactionStateHeader {
+            topic: Some(name::HALF_TOPIC),
+            tran_state_table_offset: check.queue_offset as i64,
+            commit_log_offset: check.log_offset as i64,
+            msg_id: Some(&check.unique_key),
+            transaction_id: Some(&check.unique_key),
+            offset_msg_id: Some(&check.offset_message_id),
+            broker_name: Some(&self.broker_name),
+        };
+        let frame = Frame::request(CheckTransactionState::CODE, &header).with_body(check.record.clone());
+        if let Err(error) = self.peer.notify(frame) {
+            // Another producer may be asked at the next check.
+            debug!(group = check.group, client = %self.peer.remote(), %error, "producer not asked about a transaction");
+        }
+    }
+
+    fn ask(self: Arc<Self>, _question: broker::Question) -> Option<Asked> {
+        None
     }
 }

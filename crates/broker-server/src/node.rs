@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::{Broker, Recovery};
 use parking_lot::RwLock;
+use protocol::receipt_template::ReceiptTemplate;
 use remoting::{Listener, bind};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -60,6 +61,7 @@ pub struct Node {
     recovery: Recovery,
     address: SocketAddr,
     fast_address: SocketAddr,
+    advertised: Option<IpAddr>,
     stop: CancellationToken,
     /// Stopped after the listeners: name servers are left first, by their own token.
     leave: CancellationToken,
@@ -114,6 +116,7 @@ impl Node {
         }
         let context = Arc::new(Context {
             registered: Registered::new(broker.topics().changes(), done),
+            receipts: ReceiptTemplate::new(&settings.region, settings.trace_on),
             connections: Connections::default(),
             advertised,
             port: address.port(),
@@ -138,7 +141,19 @@ impl Node {
         tasks.spawn(async move { stopped.run_until_cancelled(asking).await.unwrap_or_default() });
         context.registered.clone().wait().await;
         monitor.set_serving(true);
-        Ok(Node { broker, recovery, address, fast_address, stop, leave, registrars, tasks, monitor, metrics_address })
+        Ok(Node {
+            broker,
+            recovery,
+            address,
+            fast_address,
+            advertised,
+            stop,
+            leave,
+            registrars,
+            tasks,
+            monitor,
+            metrics_address,
+        })
     }
 
     /// Where clients connect.
@@ -154,6 +169,11 @@ impl Node {
     /// Where `/metrics`, `/health` and `/ready` are, if anywhere.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// `brokerIP1`, resolved.
+    pub fn advertised(&self) -> Option<IpAddr> {
+        self.advertised
     }
 
     /// What opening the store found.
@@ -184,7 +204,7 @@ async fn forget_silent_clients(context: Arc<Context>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         let changed = context.broker.expire_sessions();
-        context.connections.notify(&context.broker, &changed);
+        context.broker.tell(&changed);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker::{Broker, LogOffset, Receipt};
 use parking_lot::RwLock;
+use protocol::receipt_template::ReceiptTemplate;
 use protocol::{Frame, code};
 use remoting::{Answer, Outbox, Peer, ReplyTo, Service};
 use tokio::time::Instant;
@@ -21,6 +22,7 @@ pub(crate) struct Context {
     pub(crate) settings: RwLock<Settings>,
     pub(crate) connections: Connections,
     pub(crate) registered: Registered,
+    pub(crate) receipts: ReceiptTemplate,
     /// Host of `brokerIP1`, resolved.
     pub(crate) advertised: Option<IpAddr>,
     pub(crate) port: u16,
@@ -66,13 +68,19 @@ impl Service for Port {
     }
 
     async fn ready(&self, parked: &ParkedSend) {
-        let mark = self.context.broker.store().acknowledged();
-        let _ = tokio::time::timeout_at(parked.deadline, mark.wait(parked.end)).await;
+        let _ = self.context.broker.store().acknowledged().wait(parked.end).await;
+    }
+
+    fn deadline(&self, parked: &ParkedSend) -> Option<Instant> {
+        Some(parked.deadline)
     }
 
     fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
         let store = self.context.broker.store();
         let code = if store.acknowledged().reached(parked.end) {
+            if handler::send::write_plain_receipt(&self.context, &parked, to, out) {
+                return;
+            }
             code::SUCCESS
         } else if let Some(failure) = store.failure() {
             // The record may or may not survive; only success may be claimed with a receipt.
@@ -85,8 +93,8 @@ impl Service for Port {
     }
 
     fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {
-        self.context.connections.remove(peer);
+        self.context.connections.remove(&self.context.broker, peer);
         let changed = self.context.broker.sessions().disconnected(id_of(peer));
-        self.context.connections.notify(&self.context.broker, &changed);
+        self.context.broker.tell(&changed);
     }
 }

@@ -29,6 +29,16 @@ choices! {
 }
 
 choices! {
+    /// How a consumer group gets its messages when the broker decides that.
+    pub enum RequestMode {
+        /// Clients share the queues out and pull.
+        Pull = "PULL",
+        /// The broker shares the messages out.
+        Pop = "POP",
+    }
+}
+
+choices! {
     /// Where metrics go.
     pub enum MetricsExporterType {
         /// Prometheus fetches them.
@@ -39,16 +49,6 @@ choices! {
         OtlpGrpc = "OTLP_GRPC",
         /// Into the log; not supported.
         Log = "LOG",
-    }
-}
-
-choices! {
-    /// How a consumer group gets its messages when the broker decides that.
-    pub enum RequestMode {
-        /// Clients share the queues out and pull.
-        Pull = "PULL",
-        /// The broker shares the messages out.
-        Pop = "POP",
     }
 }
 
@@ -353,6 +353,7 @@ impl Settings {
                 server_load_balancer: self.server_load_balancer,
             },
             long_polling: self.long_polling,
+            flush_timeout: self.sync_flush_timeout,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,
             ..Config::new(self.store_dir.join("config"))

@@ -23,6 +23,7 @@ use crate::filter::Filters;
 use crate::lite::Lite;
 use crate::offset::Offsets;
 use crate::pop::Pops;
+use crate::reach::Reach;
 use crate::schedule::Cursors;
 use crate::snapshot::Tables;
 use crate::state::{Change, Journal};
@@ -38,6 +39,7 @@ pub struct Broker {
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
     pub(crate) sessions: Sessions,
+    pub(crate) reach: Reach,
     pub(crate) locks: QueueLocks,
     pub(crate) cursors: Cursors,
     pub(crate) filters: Filters,
@@ -99,6 +101,7 @@ impl Broker {
             groups: Groups::new(journal.clone(), config.auto_create_group),
             offsets: Offsets::new(journal.clone()),
             sessions: Sessions::default(),
+            reach: Reach::default(),
             locks: QueueLocks::default(),
             cursors: Cursors::default(),
             filters: Filters::default(),
@@ -121,6 +124,7 @@ impl Broker {
         };
         broker.load(tables);
         changes.into_iter().for_each(|change| broker.replay(change));
+        broker.land_doubled_flights();
         broker.create_system_topics()?;
         broker.stats.sample(broker.now_ms());
         Ok((Arc::new(broker), recovery))
@@ -443,6 +447,11 @@ impl Broker {
     /// Who is online.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// How to reach those who are online.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Locks of ordered consumers.

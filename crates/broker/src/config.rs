@@ -58,6 +58,8 @@ pub struct Config {
     pub offset_interval: Duration,
     /// Time between two copies of all tables into files.
     pub snapshot_interval: Duration,
+    /// Longest wait for a flush before a producer is told that it took too long.
+    pub flush_timeout: Duration,
     /// Resets move the offset at the broker instead of telling the clients.
     pub server_side_reset: bool,
     /// Silence after which a client is forgotten.
@@ -141,6 +143,7 @@ impl Config {
             long_polling: true,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),
+            flush_timeout: Duration::from_secs(5),
             server_side_reset: true,
             session_timeout: Duration::from_secs(120),
         }

@@ -29,6 +29,7 @@ mod group;
 mod lag;
 mod lock;
 mod offset;
+mod reach;
 mod session;
 mod topic;
 
@@ -53,6 +54,7 @@ pub use pop::{
 };
 pub use pull::{Pull, PullRequest, PullStatus, Pulled};
 pub use query::MessageQuery;
+pub use reach::{AskError, Asked, Client, Question, Reach, Told};
 pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};

@@ -3,6 +3,7 @@
 //! Source: `ConsumerManager`, `ProducerManager`, `ClientManageProcessor`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use protocol::body::{
@@ -15,6 +16,15 @@ use crate::client_index::ClientIndex;
 /// A connection of a client, unique in this process. What is behind it is the front end's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// A number for a client of a front end that has no numbers of its own. Remoting has: those of its connections,
+    /// which never get this far.
+    pub fn next() -> ConnectionId {
+        static IDS: AtomicU64 = AtomicU64::new(1 << 63);
+        ConnectionId(IDS.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A client says that it is alive.
 #[derive(Debug, Clone)]

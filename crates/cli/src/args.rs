@@ -9,7 +9,7 @@ use crate::{parse, role};
 
 const EXAMPLES: &str = "\
 Examples:
-  rocketmq server                              Start a node: name server and broker
+  rocketmq server                              Start a node: name server, broker and gRPC
   rocketmq topic create orders --queues 8      Make a topic
   rocketmq produce orders 'hello, world'       Send one message
   seq 1000 | rocketmq produce orders           Send one message a line

@@ -6,34 +6,48 @@ use bytes::{BufMut, BytesMut};
 use smallvec::SmallVec;
 
 use crate::header::Header;
-use crate::json::put_string;
+use crate::json::{Content, put_string};
 
 /// The `extFields` of a frame: names and values in one piece of text, in the order they came.
 ///
 /// One allocation however many fields there are. Looking a name up walks the list; typed headers walk it once.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Fields {
     text: String,
     entries: SmallVec<[Entry; 16]>,
 }
 
-/// Where a field's name starts, where its value starts and where that ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a field's name and its value lie in the text.
+#[derive(Debug, Clone, Copy)]
 struct Entry {
-    name: u32,
-    value: u32,
+    name: Span,
+    value: Span,
+}
+
+/// A part of the text. Headers are bounded far below 4 GiB by `limits::HEADER_BYTES_MAX`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    start: u32,
     end: u32,
 }
 
-/// A field whose name or value is still being written.
-pub(crate) struct Open {
-    name: usize,
-    value: usize,
+impl Span {
+    pub(crate) fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u32, end: end as u32 }
+    }
 }
 
 impl Fields {
     pub(crate) fn with_capacity(bytes: usize) -> Fields {
         Fields { text: String::with_capacity(bytes), entries: SmallVec::new() }
+    }
+
+    /// No fields yet; those of [`Content::Here`] will lie in this text.
+    pub(crate) fn over(text: &str) -> Fields {
+        // What is decoded follows, mostly one value that takes about a third of the text.
+        let mut fields = Fields::with_capacity(text.len() + text.len() / 2);
+        fields.text.push_str(text);
+        fields
     }
 
     /// The fields of a typed header.
@@ -45,11 +59,29 @@ impl Fields {
 
     /// Adds a field. A name that is there already keeps its first value when looked up.
     pub fn push(&mut self, name: &str, value: &str) {
-        let entry = self.begin();
+        let start = self.text.len();
         self.text.push_str(name);
-        let entry = self.value_follows(entry);
+        let middle = self.text.len();
         self.text.push_str(value);
-        self.finish(entry);
+        self.add(Span::new(start, middle), Span::new(middle, self.text.len()));
+    }
+
+    /// Where decoded text is to be appended.
+    pub(crate) fn text_mut(&mut self) -> &mut String {
+        &mut self.text
+    }
+
+    /// Takes what was read of the text these fields are over, or decoded from it.
+    pub(crate) fn put<E>(&mut self, read: impl FnOnce(&mut String) -> Result<Content, E>) -> Result<Span, E> {
+        let start = self.text.len();
+        Ok(match read(&mut self.text)? {
+            Content::Here(range) => Span::new(range.start, range.end),
+            Content::Appended => Span::new(start, self.text.len()),
+        })
+    }
+
+    pub(crate) fn add(&mut self, name: Span, value: Span) {
+        self.entries.push(Entry { name, value });
     }
 
     /// The value of a field.
@@ -59,10 +91,8 @@ impl Fields {
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|entry| {
-            let (name, value, end) = (entry.name as usize, entry.value as usize, entry.end as usize);
-            (&self.text[name..value], &self.text[value..end])
-        })
+        let text = |span: Span| &self.text[span.start as usize..span.end as usize];
+        self.entries.iter().map(move |entry| (text(entry.name), text(entry.value)))
     }
 
     /// Whether there is no field.
@@ -75,29 +105,15 @@ impl Fields {
             writer.text(name, value);
         }
     }
+}
 
-    // A field is built in place: begin, append its name to `text_mut`, value_follows, append its value, finish.
-    pub(crate) fn begin(&self) -> Open {
-        Open { name: self.text.len(), value: 0 }
-    }
-
-    pub(crate) fn text_mut(&mut self) -> &mut String {
-        &mut self.text
-    }
-
-    pub(crate) fn value_follows(&self, open: Open) -> Open {
-        Open { value: self.text.len(), ..open }
-    }
-
-    pub(crate) fn finish(&mut self, open: Open) {
-        // Headers are bounded far below 4 GiB by `limits::HEADER_BYTES_MAX`.
-        self.entries.push(Entry { name: open.name as u32, value: open.value as u32, end: self.text.len() as u32 });
-    }
-
-    pub(crate) fn abandon(&mut self, open: Open) {
-        self.text.truncate(open.name);
+impl PartialEq for Fields {
+    fn eq(&self, other: &Fields) -> bool {
+        self.iter().eq(other.iter())
     }
 }
+
+impl Eq for Fields {}
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@
 //! Source: `RemotingCommand`, `NettyDecoder`, `RocketMQSerializable`.
 
 mod binary;
+mod quick;
 mod text;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -94,17 +95,18 @@ impl Frame {
         if buffer.len() < 4 + length {
             return Ok(None);
         }
-        buffer.advance(4);
-        let (encoding, header_bytes) = check_mark(&buffer[..4], length)?;
-        let mut rest = buffer.split_to(length).freeze();
-        rest.advance(4);
-        let header = rest.split_to(header_bytes);
+        let (encoding, header_bytes) = check_mark(&buffer[4..8], length)?;
+        let header = &buffer[8..8 + header_bytes];
         let mut frame = match encoding {
-            Encoding::Json => text::decode(&header)?,
-            Encoding::Binary => binary::decode(&header)?,
+            Encoding::Json => text::decode(header)?,
+            Encoding::Binary => binary::decode(header)?,
         };
         frame.encoding = encoding;
-        frame.body = rest;
+        buffer.advance(8 + header_bytes);
+        let body_bytes = length - 4 - header_bytes;
+        if body_bytes > 0 {
+            frame.body = buffer.split_to(body_bytes).freeze();
+        }
         Ok(Some(frame))
     }
 

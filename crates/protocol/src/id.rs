@@ -7,12 +7,41 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// Source: `MessageDecoder.createMessageId`.
 pub fn offset_id(store_host: SocketAddr, log_offset: u64) -> String {
-    let mut id = HexText::default();
-    id.ip(store_host.ip());
-    id.bytes(&u32::from(store_host.port()).to_be_bytes());
-    id.bytes(&log_offset.to_be_bytes());
-    id.0
+    OffsetId::new(store_host, log_offset).as_bytes().iter().copied().map(char::from).collect()
 }
+
+/// The text of an offset message id, without an allocation.
+pub(crate) struct OffsetId {
+    text: [u8; 56],
+    len: usize,
+}
+
+impl OffsetId {
+    pub(crate) fn new(store_host: SocketAddr, log_offset: u64) -> OffsetId {
+        let mut id = OffsetId { text: [0; 56], len: 0 };
+        match store_host.ip() {
+            IpAddr::V4(ip) => id.put(&ip.octets()),
+            IpAddr::V6(ip) => id.put(&ip.octets()),
+        }
+        id.put(&u32::from(store_host.port()).to_be_bytes());
+        id.put(&log_offset.to_be_bytes());
+        id
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let (pairs, _) = self.text[self.len..self.len + 2 * N].as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        self.len += 2 * N;
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Store host and commit log offset of an offset message id.
 pub fn parse_offset_id(id: &str) -> Option<(SocketAddr, u64)> {
@@ -63,7 +92,6 @@ struct HexText(String);
 
 impl HexText {
     fn bytes(&mut self, bytes: &[u8]) {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
         for byte in bytes {
             self.0.push(char::from(HEX[usize::from(byte >> 4)]));
             self.0.push(char::from(HEX[usize::from(byte & 15)]));

@@ -21,6 +21,7 @@ pub mod perm;
 pub mod properties;
 pub mod recall;
 pub mod receipt;
+pub mod receipt_template;
 pub mod record;
 pub mod sysflag;
 pub mod tag;

@@ -90,9 +90,31 @@ const PAIR_END: char = '\u{2}';
 
 /// Names and values of a properties text, in its order. Pairs without a name or with an empty value do not count.
 pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(PAIR_END)
-        .filter_map(|pair| pair.split_once(NAME_END))
-        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let name_end = separator(rest.as_bytes(), NAME_END as u8, PAIR_END as u8);
+            if rest.as_bytes().get(name_end) != Some(&(NAME_END as u8)) {
+                // No name: neither does a value follow.
+                rest = rest.get(name_end + 1..).unwrap_or_default();
+                continue;
+            }
+            let value_at = name_end + 1;
+            let pair_end = value_at + separator(&rest.as_bytes()[value_at..], PAIR_END as u8, PAIR_END as u8);
+            let (name, value) = (&rest[..name_end], &rest[value_at..pair_end]);
+            rest = rest.get(pair_end + 1..).unwrap_or_default();
+            if !name.is_empty() && !value.is_empty() {
+                return Some((name, value));
+            }
+        }
+        None
+    })
+}
+
+/// Bytes before the first of one or the other.
+fn separator(bytes: &[u8], one: u8, other: u8) -> usize {
+    // Names and values are short: the plain loop is over before a search for many bytes at a time has begun.
+    bytes.iter().position(|byte| *byte == one || *byte == other).unwrap_or(bytes.len())
 }
 
 /// The value of a property, the last one if there are several, as a hash map would keep it.
@@ -128,6 +150,7 @@ pub fn set(text: &mut String, name: &str, value: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn pairs_that_java_drops_are_dropped() {
@@ -136,6 +159,18 @@ mod tests {
         assert_eq!(get(text, "a"), Some("1"));
         assert_eq!(get(text, "b"), None);
         assert_eq!(get("a\u{1}1\u{2}a\u{1}2", "a"), Some("2"));
+    }
+
+    #[test]
+    fn pairs_are_split_as_texts_are_split() {
+        proptest!(|(text in "[\u{1}\u{2}ab日]{0,30}")| {
+            let split: Vec<(&str, &str)> = text
+                .split(PAIR_END)
+                .filter_map(|pair| pair.split_once(NAME_END))
+                .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+                .collect();
+            prop_assert_eq!(iter(&text).collect::<Vec<_>>(), split);
+        });
     }
 
     #[test]

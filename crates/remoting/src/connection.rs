@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -113,8 +114,12 @@ impl<S: Service> Connection<S> {
 
     async fn serve(&mut self, stop: &CancellationToken) -> Result<End, End> {
         let mut last_heard = Instant::now();
+        let peer = self.peer.clone();
+        // Made once: each of them takes locks when it is made, registered and dropped, which a wake-up would pay for.
+        let (stopped, closed) = (stop.cancelled(), peer.closing().cancelled());
         let idle = sleep_until(last_heard + IDLE_MAX);
-        tokio::pin!(idle);
+        let overdue = sleep_until(last_heard + IDLE_MAX);
+        tokio::pin!(stopped, closed, idle, overdue);
         loop {
             self.answer_input()?;
             self.settle();
@@ -122,11 +127,19 @@ impl<S: Service> Connection<S> {
             if self.has_whole_frame() && self.may_take_more() {
                 continue;
             }
+            if let Some((_, parked)) = self.parked.front() {
+                // Left as it is when the request is answered in time, and so rarely set: it looks again too early only.
+                let deadline = self.service.deadline(parked);
+                if overdue.is_elapsed() || deadline.is_some_and(|deadline| deadline < overdue.deadline()) {
+                    overdue.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + IDLE_MAX));
+                }
+            }
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(End::Stopped),
-                () = self.peer.closing().cancelled() => return Ok(End::Closed),
+                () = &mut stopped => return Ok(End::Stopped),
+                () = &mut closed => return Ok(End::Closed),
                 () = first_ready(&*self.service, &self.parked) => {}
+                () = &mut overdue, if !self.parked.is_empty() => {}
                 Some((to, response)) = self.pending.next(), if !self.pending.is_empty() => {
                     last_heard = Instant::now();
                     self.answer(to, response);
@@ -205,7 +218,11 @@ impl<S: Service> Connection<S> {
                 Answer::Never => {}
                 Answer::Now(response) => self.outbox.response(to, *response),
                 Answer::Parked(parked) => self.parked.push_back((to, parked)),
-                Answer::Later(future) => self.pending.push(Box::pin(async move { (to, future.await) })),
+                // Most are ready at once. Those that are not are polled again from the list, by a waker that wakes.
+                Answer::Later(mut future) => match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(response) => self.answer(to, response),
+                    Poll::Pending => self.pending.push(Box::pin(async move { (to, future.await) })),
+                },
             }
         }
         if self.input.is_empty() {

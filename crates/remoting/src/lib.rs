@@ -11,7 +11,7 @@ mod peer;
 mod pool;
 mod service;
 
-pub use listener::{Listener, bind};
+pub use listener::{Listener, Place, accept, bind};
 pub use outbox::{Outbox, ReplyTo};
 pub use peer::{CallError, Peer};
 pub use pool::Pool;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -47,59 +47,65 @@ impl<S: Service> Listener<S> {
     /// Accepts until `stop`, then waits until every connection has answered what it owes.
     pub async fn run(self, stop: CancellationToken) {
         let connections = TaskTracker::new();
-        let limit = connections_max(getrlimit(Resource::Nofile).current);
-        // Told once, not for each of thousands that keep trying.
-        let mut refusing = false;
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.socket.accept() => accepted,
-            };
-            let (stream, remote) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, mostly; a pause lets connections end instead of spinning.
-                    if !std::mem::replace(&mut refusing, true) {
-                        warn!(%error, "connections not accepted, trying again");
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            };
-            let Some(place) = Place::take(limit) else {
-                if !std::mem::replace(&mut refusing, true) {
-                    warn!(%remote, limit, "connections refused, too many are open; raise the limit of open files");
-                }
-                continue;
-            };
-            refusing = false;
-            match connection::open(stream, self.service.clone()) {
-                Ok((_, connection)) => {
-                    let stop = stop.clone();
-                    connections.spawn(async move {
-                        connection.run(stop).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => debug!(%remote, %error, "connection ended before it began"),
+        let open = |stream: TcpStream, remote, place| match connection::open(stream, self.service.clone()) {
+            Ok((_, connection)) => {
+                let stop = stop.clone();
+                connections.spawn(async move {
+                    connection.run(stop).await;
+                    drop(place);
+                });
             }
-        }
-        drop(self.socket);
+            Err(error) => debug!(%remote, %error, "connection ended before it began"),
+        };
+        accept(self.socket, &stop, open).await;
         connections.close();
         connections.wait().await;
     }
 }
 
+/// Accepts connections until `stop`, as many as the process may have; `open` keeps the place while it lasts.
+pub async fn accept(socket: TcpListener, stop: &CancellationToken, mut open: impl FnMut(TcpStream, SocketAddr, Place)) {
+    let limit = connections_max(getrlimit(Resource::Nofile).current);
+    // Told once, not for each of thousands that keep trying.
+    let mut refusing = false;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, mostly; a pause lets connections end instead of spinning.
+                if !std::mem::replace(&mut refusing, true) {
+                    warn!(%error, "connections not accepted, trying again");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(place) = Place::take(limit) else {
+            if !std::mem::replace(&mut refusing, true) {
+                warn!(%remote, limit, "connections refused, too many are open; raise the limit of open files");
+            }
+            continue;
+        };
+        refusing = false;
+        open(stream, remote, place);
+    }
+}
+
 /// A connection's share of what the process may open: listeners have no limits of their own, as files know no
 /// listeners either.
-struct Place;
+#[derive(Debug)]
+pub struct Place(());
 
 static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Place {
     fn take(limit: usize) -> Option<Place> {
         if PLACES_TAKEN.fetch_add(1, Ordering::Relaxed) < limit {
-            return Some(Place);
+            return Some(Place(()));
         }
         PLACES_TAKEN.fetch_sub(1, Ordering::Relaxed);
         None

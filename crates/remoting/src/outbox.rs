@@ -53,6 +53,12 @@ impl Outbox {
         }
     }
 
+    /// Lets the caller append a whole frame, as he has the opaque, which is for requests in JSON only. False if he did not:
+    /// then [`Outbox::reply`] does it for him.
+    pub fn reply_json(&mut self, to: ReplyTo, encode: impl FnOnce(i32, &mut BytesMut) -> bool) -> bool {
+        to.oneway || to.encoding == Encoding::Json && encode(to.opaque, &mut self.tail)
+    }
+
     pub(crate) fn response(&mut self, to: ReplyTo, response: Response) {
         if to.oneway {
             return;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::code::{self, Code};
 use protocol::{Fields, Frame, Header, HeaderError};
+use tokio::time::Instant;
 
 use crate::{Outbox, Peer, ReplyTo};
 
@@ -109,7 +110,13 @@ pub trait Service: Send + Sync + 'static {
     /// Whether the wait of a parked request is over.
     fn is_ready(&self, parked: &Self::Parked) -> bool;
 
-    /// Resolves when [`Service::is_ready`] has become true. May be dropped at any time.
+    /// When [`Service::is_ready`] becomes true at the latest. The connection looks again then, so that not every wait
+    /// needs a timer of its own.
+    fn deadline(&self, _parked: &Self::Parked) -> Option<Instant> {
+        None
+    }
+
+    /// Resolves when [`Service::is_ready`] has become true, but for its deadline. May be dropped at any time.
     fn ready(&self, parked: &Self::Parked) -> impl Future<Output = ()> + Send;
 
     /// Writes the answer of a parked request that is ready.

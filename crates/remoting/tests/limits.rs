@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use protocol::Frame;
-use remoting::{Answer, CallError, Listener, NoParked, Outbox, Peer, Pool, ReplyTo, Response, Service, bind};
+use remoting::{Answer, CallError, Listener, Outbox, Peer, Pool, ReplyTo, Response, Service, bind};
 use testkit::Wire;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Answers code 1 with a megabyte, code 2 with nothing, code 3 never, and calls the caller back for code 4.
+/// Answers code 1 with a megabyte, code 2 with nothing, code 3 never, calls the caller back for code 4,
+/// and parks code 5 for as many seconds as its body has bytes.
 struct Echo {
     large: Bytes,
     asked: AtomicUsize,
@@ -21,9 +22,9 @@ struct Echo {
 }
 
 impl Service for Echo {
-    type Parked = NoParked;
+    type Parked = Instant;
 
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<Instant> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match request.code {
             1 => Response::ok().with_body(self.large.clone()).into(),
@@ -35,20 +36,25 @@ impl Service for Echo {
                     Ok(Response::ok().with_body(answer.map_or_else(|error| error.to_string(), |a| a.code.to_string())))
                 })
             }
+            5 => Answer::Parked(Instant::now() + Duration::from_secs(request.body.len() as u64)),
             _ => Answer::Later(Box::pin(std::future::pending())),
         }
     }
 
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
+    fn is_ready(&self, parked: &Instant) -> bool {
+        Instant::now() >= *parked
     }
 
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
+    async fn ready(&self, _parked: &Instant) {
+        std::future::pending().await
     }
 
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
+    fn deadline(&self, parked: &Instant) -> Option<Instant> {
+        Some(*parked)
+    }
+
+    fn settle(&self, _parked: Instant, to: ReplyTo, out: &mut Outbox) {
+        out.reply(to, protocol::code::SUCCESS, None, |_| {});
     }
 
     fn closed(self: &Arc<Self>, _peer: &Arc<Peer>) {
@@ -125,6 +131,30 @@ async fn a_peer_that_reads_slowly_gets_everything() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let answer = wire.read().await.expect("it is answered");
         assert_eq!((answer.opaque, answer.body.len()), (number, 1 << 20));
+    }
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_is_answered_at_its_deadline() {
+    let world = serve();
+    let mut wire = Wire::connect(world.address).await;
+    let mut number = 0;
+    // One after the other, several at once, sooner than the one before, and after a pause.
+    for waits in [&[3][..], &[2, 2, 5, 7], &[1], &[4, 1]] {
+        let begin = Instant::now();
+        for seconds in waits {
+            wire.send(&request(5).with_body(vec![0; *seconds]), number).await;
+            number += 1;
+        }
+        // They are answered in order: a short one behind a longer one waits for that.
+        let mut latest = 0;
+        for (seconds, opaque) in waits.iter().zip(number - waits.len() as i32..) {
+            assert_eq!(wire.read().await.map(|answer| answer.opaque), Some(opaque));
+            latest = latest.max(*seconds as u64);
+            assert_eq!(begin.elapsed().as_secs(), latest, "{waits:?}");
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
     }
     world.end().await;
 }

@@ -101,7 +101,7 @@ impl Store {
             syncing: Mutex::default(),
             writer_parked: false.into(),
             writer_thread: OnceLock::new(),
-            prepare: Prepare::new(options.segment_bytes),
+            prepare: Prepare::new(options.segment_bytes, options.flush == Flush::Sync),
             segments,
             tail: TailCache::new(options.tail_cache_bytes),
             queues,

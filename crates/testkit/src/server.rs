@@ -187,7 +187,7 @@ impl ServerCommand {
         command.arg("server").arg("--data").arg(self.data.path());
         // A test must not depend on what the person who runs it has in the environment.
         command.env_remove("NAMESRV_ADDR").env("RUST_BACKTRACE", "1");
-        for port in ["--namesrv-port", "--listen-port", "--fast-listen-port", "--metrics-port"] {
+        for port in ["--namesrv-port", "--listen-port", "--fast-listen-port", "--grpc-port", "--metrics-port"] {
             if !self.args.iter().any(|arg| arg == port) {
                 command.args([port, "0"]);
             }

@@ -3,9 +3,13 @@
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from servers import die_with_parent  # noqa: E402
 
 # An exception of the command itself; messages and stacks that a command shows may speak of others.
 FAILED = re.compile(r"^\S*Exception\b|^Caused by: |command failed|The command does not exist", re.MULTILINE)
@@ -23,7 +27,7 @@ class Shell:
                    f"-Duser.home={self.home.name}", "-Drocketmq.client.logLevel=ERROR",
                    "-cp", f"{jars}/*", HERE / "Shell.java", namesrv]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                        cwd=self.home.name)
+                                        cwd=self.home.name, preexec_fn=die_with_parent)
 
     def call(self, *words):
         self.process.stdin.write(("\t".join(str(word) for word in words) + "\n").encode())

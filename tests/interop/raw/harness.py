@@ -49,6 +49,9 @@ class Env:
         host, port = self.broker.rsplit(":", 1)
         self.fast = f"{host}:{int(port) - 2}"
 
+    def close(self):
+        """Connections belong to the scenarios."""
+
     def unique(self, stem):
         with self._lock:
             return f"{stem}-{os.getpid()}-{int(time.time() * 1000) % 10**9}-{next(self._numbers)}"

@@ -39,9 +39,9 @@ fn take_heartbeat(call: &Call) -> Outcome {
         version: call.frame.version,
         data,
     };
-    call.context.connections.add(&call.peer);
+    call.context.connections.add(call.broker(), &call.peer);
     let changed = call.broker().heartbeat(&beat);
-    call.context.connections.notify(call.broker(), &changed);
+    call.broker().tell(&changed);
     // Clients that use fingerprints send their subscriptions again only when told to; ours are kept until they leave.
     let subscription_changed = Some(if beat.data.heartbeat_fingerprint == 0 { "true" } else { "false" });
     Ok(Response::of(&HeartBeatReply { supports_v2: Some("true"), subscription_changed }))
@@ -51,7 +51,7 @@ pub(crate) fn unregister(call: &Call) -> Outcome {
     let header: UnregisterClientHeader<'_> = call.frame.header()?;
     let sessions = call.broker().sessions();
     let changed = sessions.unregister(id_of(&call.peer), header.producer_group, header.consumer_group);
-    call.context.connections.notify(call.broker(), &changed);
+    call.broker().tell(&changed);
     Ok(Response::ok())
 }
 

@@ -6,12 +6,13 @@ use broker::{LogOffset, NewMessage, SendBack};
 use protocol::header::{FieldWriter, Header};
 use protocol::name::AUTO_CREATE_TOPIC;
 use protocol::peer::VERSION_MAX_RECONSUME_TIMES;
+use protocol::receipt_template::ReceiptValues;
 use protocol::request::{
     ConsumerSendBackHeader, RecallMessageHeader, RecallMessageReply, Request, SendMessage, SendMessageHeader,
     SendMessageReply, SendMessageV2Header, SendReply,
 };
 use protocol::{Frame, HeaderError, id};
-use remoting::{Answer, Peer, Response};
+use remoting::{Answer, Outbox, Peer, ReplyTo, Response};
 use tokio::time::Instant;
 
 use crate::code::{Outcome, Refusal};
@@ -72,7 +73,26 @@ pub(super) fn message_of<'a>(
     }
 }
 
-/// Writes the header of a receipt.
+/// Writes the receipt of a message that was stored, if it is one of the many that look alike.
+pub(crate) fn write_plain_receipt(context: &Context, parked: &ParkedSend, to: ReplyTo, out: &mut Outbox) -> bool {
+    let ParkedSend { receipt: broker::Receipt { queue_id, appended, unique_key, recall_handle, .. }, .. } = parked;
+    let (Some(unique_key), [log_offset], None) = (unique_key, &appended.log_offsets[..], recall_handle) else {
+        return false;
+    };
+    out.reply_json(to, |opaque, bytes| {
+        let receipt = ReceiptValues {
+            opaque,
+            store_host: parked.store_host,
+            log_offset: log_offset.0,
+            queue_id: *queue_id,
+            queue_offset: appended.queue_offset.0 as i64,
+            unique_key,
+        };
+        context.receipts.encode(&receipt, bytes)
+    })
+}
+
+/// Writes the header of any receipt.
 pub(crate) fn write_receipt(context: &Context, parked: &ParkedSend, reply: impl FnOnce(&dyn Fn(&mut FieldWriter<'_>))) {
     let ParkedSend { receipt, store_host, .. } = parked;
     let id = |offset: &LogOffset| id::offset_id(*store_host, offset.0);

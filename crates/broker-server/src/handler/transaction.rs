@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use broker::{EndTransaction, TransactionCheck};
-use protocol::request::{CheckTransactionState, CheckTransactionStateHeader, EndTransactionHeader, Request};
+use broker::EndTransaction;
+use protocol::request::EndTransactionHeader;
 use protocol::sysflag::{TRANSACTION_COMMIT, TRANSACTION_ROLLBACK};
-use protocol::{Frame, name};
 use remoting::{Answer, Response};
 use tracing::debug;
 
@@ -40,30 +39,13 @@ async fn try_end(call: Call) -> Outcome {
     Ok(Response::ok())
 }
 
-/// Asks producers about half messages when it is time.
+/// Asks producers about half messages when it is time, whatever wire they speak.
 pub(crate) async fn ask_producers(context: Arc<Context>) {
     loop {
         for check in context.broker.due_checks().await {
-            ask(&context, check);
+            if let Some(producer) = context.broker.reach().get(check.connection) {
+                producer.check_transaction(&check);
+            }
         }
-    }
-}
-
-fn ask(context: &Context, check: TransactionCheck) {
-    let Some(peer) = context.connections.get(check.connection) else { return };
-    let config = context.broker.config();
-    let header = CheckTransactionStateHeader {
-        topic: Some(name::HALF_TOPIC),
-        tran_state_table_offset: check.queue_offset as i64,
-        commit_log_offset: check.log_offset as i64,
-        msg_id: Some(&check.unique_key),
-        transaction_id: Some(&check.unique_key),
-        offset_msg_id: Some(&check.offset_message_id),
-        broker_name: Some(&config.broker_name),
-    };
-    let frame = Frame::request(CheckTransactionState::CODE, &header).with_body(check.record);
-    if let Err(error) = peer.notify(frame) {
-        // Another producer may be asked at the next check.
-        debug!(group = check.group, client = %peer.remote(), %error, "producer not asked about a transaction");
     }
 }

@@ -93,9 +93,7 @@ impl Broker {
             return Err(Error::forbidden(Forbidden::Topic, "retry topic is not allowed to set mode"));
         }
         self.topics.require(&row.topic)?;
-        if self.groups.get(&row.consumer_group).is_none() {
-            return Err(Error::UnknownGroup(row.consumer_group));
-        }
+        self.groups.require(&row.consumer_group)?;
         self.pop.modes.set(row)
     }
 

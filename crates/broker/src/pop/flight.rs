@@ -8,6 +8,8 @@
 //! ([`Broker::record_flights`]). The offsets that the pops moved follow **behind** it: a crash may take the last
 //! moment's offsets and deliver their messages again, but never keeps an offset without what it left in flight.
 
+use std::collections::HashMap;
+
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -181,6 +183,26 @@ impl Broker {
             fresh.truncate(fresh_part);
         }
         Ok(())
+    }
+
+    /// Lets messages land that come again anyway, because the end of the log with the offset behind them was lost: else
+    /// they would come twice. Only while the tables are being made.
+    pub(crate) fn land_doubled_flights(&self) {
+        let mut cursors = HashMap::new();
+        let mut comes_again = |key: &Key| {
+            let Flight { owner, queue_id, offset, .. } = Flight::of(key);
+            let cursor = cursors.entry((owner, queue_id)).or_insert_with(|| {
+                let owner = self.pop.owners.get(owner)?;
+                self.offsets.get(&owner.topic, &owner.group, queue_id)
+            });
+            cursor.is_some_and(|cursor| i64::try_from(offset).is_ok_and(|offset| offset >= cursor))
+        };
+        let all = self.due.due(Kind::Invisible, i64::MAX, usize::MAX).into_iter().map(|(key, _)| key);
+        let doubled: Vec<Key> = all.filter(|key| comes_again(key)).collect();
+        let change = self.due.change();
+        for key in &doubled {
+            self.pop.flights.end(&change, key);
+        }
     }
 
     /// The entry that a receipt stands for.

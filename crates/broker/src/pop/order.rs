@@ -38,6 +38,9 @@ pub(crate) struct Batch {
     /// A bit for each message that is acked.
     #[serde(rename = "cm")]
     acked: i64,
+    /// Messages behind this batch that were acked as part of an earlier, longer one. Ours; Java has no such field.
+    #[serde(rename = "aheadAcked", skip_serializing_if = "Vec::is_empty")]
+    ahead: Vec<i64>,
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     attempt_id: Option<String>,
 }
@@ -101,9 +104,16 @@ impl Batch {
         let again = attempt_id.is_some() && self.attempt_id.as_deref() == attempt_id;
         let mut counts = BTreeMap::new();
         let mut acked = 0;
+        let last = offsets.last().copied().unwrap_or(0);
+        let acked_before = (0..self.offsets.len()).filter(|at| self.is_acked(*at)).map(|at| self.offset(at));
+        let known: Vec<i64> = acked_before.chain(self.ahead.iter().copied()).collect();
         for (at, offset) in offsets.iter().enumerate() {
-            let Some(before) = self.place_of(*offset) else { continue };
-            acked |= i64::from(self.is_acked(before)) << at;
+            if known.contains(offset) {
+                acked |= 1 << at;
+            }
+            if self.place_of(*offset).is_none() {
+                continue;
+            }
             let known = self.counts.get(offset).copied();
             match known {
                 _ if !again => drop(counts.insert(*offset, known.unwrap_or(0).saturating_add(1))),
@@ -120,6 +130,7 @@ impl Batch {
             counts,
             used_ms: pop_ms,
             acked,
+            ahead: known.into_iter().filter(|offset| *offset > last).collect(),
             // One that is longer only loses its effect.
             attempt_id: attempt_id.filter(|id| id.len() <= ATTEMPT_ID_BYTES_MAX).map(str::to_owned),
         };
@@ -137,7 +148,13 @@ impl Batch {
         let open = (0..self.offsets.len()).find(|at| !self.is_acked(*at));
         Acked::Next(match open {
             Some(at) => self.offset(at),
-            None => self.offset(self.offsets.len() - 1) + 1,
+            None => {
+                let mut next = self.offset(self.offsets.len() - 1) + 1;
+                while self.ahead.contains(&next) {
+                    next += 1;
+                }
+                next
+            }
         })
     }
 
@@ -337,6 +354,22 @@ mod tests {
         assert_eq!(counts, BTreeMap::from([(7, 1), (8, 1), (9, 1)]));
         assert_eq!(batch.hand_out(None, 300, 50, &[7, 8]).get(&7), Some(&2));
         assert_eq!(batch.ack(7, 300, 301), Acked::Next(9));
+    }
+
+    #[test]
+    fn a_shorter_batch_does_not_forget_what_was_acked_behind_it() {
+        let mut batch = Batch::default();
+        batch.hand_out(None, 100, 50, &[0, 1, 2, 3, 5]);
+        for offset in [1, 3, 5] {
+            assert_eq!(batch.ack(offset, 100, 101), Acked::Next(0));
+        }
+        batch.hand_out(None, 200, 50, &[0]);
+        assert_eq!(batch.ack(0, 200, 201), Acked::Next(2));
+        batch.hand_out(None, 300, 50, &[2]);
+        assert_eq!(batch.ack(2, 300, 301), Acked::Next(4));
+        batch.hand_out(None, 400, 50, &[4, 5, 6]);
+        assert!(batch.has_acked(5) && !batch.has_acked(6));
+        assert!(batch.ahead.is_empty());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl BrokerArgs {
             ("fastListenPort", text(self.fast_listen_port)),
             ("metricsPromExporterPort", text(self.metrics_port)),
         ];
-        let (settings, dir) = self.common.load_broker(&flags, None)?;
+        let (settings, dir) = self.common.load_broker(&flags, &mut [])?;
         if settings.namesrv_addr.is_empty() {
             bail!(
                 "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \

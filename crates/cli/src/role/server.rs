@@ -1,4 +1,4 @@
-//! `rocketmq server`: name server and broker in one process.
+//! `rocketmq server`: name server, broker and gRPC server in one process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use broker_server::{FlushDiskType, Node, Remote};
 use clap::Args;
 use namesrv::{Clock, NameServer};
+use proxy::{Advertised, Proxy};
 use remoting::Pool;
 use settings::{Settings as _, settings};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ fn is_this_host(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
-/// Runs a whole node: name server and broker in one process
+/// Runs a whole node: name server, broker and gRPC server in one process
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -57,6 +58,10 @@ pub(crate) struct ServerArgs {
     /// Port of /metrics, /health and /ready, 0 lets the system choose [default: 5557]
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
+
+    /// Port for gRPC clients, 0 lets the system choose [default: 8081]
+    #[arg(long, value_name = "PORT")]
+    grpc_port: Option<u16>,
 }
 
 impl ServerArgs {
@@ -69,9 +74,11 @@ impl ServerArgs {
             ("fastListenPort", text(self.fast_listen_port)),
             ("metricsPromExporterPort", text(self.metrics_port)),
             ("namesrvListenPort", text(self.namesrv_port)),
+            ("grpcServerPort", text(self.grpc_port)),
         ];
         let mut own = OwnSettings::default();
-        let (settings, dir) = self.common.load_broker(&flags, Some(&mut own))?;
+        let mut grpc = proxy::Settings::default();
+        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut own, &mut grpc])?;
 
         let namesrv_settings = namesrv::Settings {
             bind_address: settings.bind_address,
@@ -91,7 +98,19 @@ impl ServerArgs {
         let durable = settings.flush_disk_type == FlushDiskType::Sync;
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
         let flush = settings.get("flushDiskType").unwrap_or_default();
+        let (bind_address, host) = (settings.bind_address, settings.broker_ip1.clone());
         let node = Node::start(settings, registries).await?;
+        let remoting_port = node.address().port();
+        let advertised = Advertised { host, ip: node.advertised(), remoting_port };
+        let proxy = match Proxy::start(node.broker().clone(), bind_address, &grpc, advertised).await {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                // What was opened is closed in order; the next start need not check the log.
+                node.stop().await;
+                name_server.stop().await;
+                return Err(error.into());
+            }
+        };
 
         let broker_at = format!("{}, fast port {}", node.address(), node.fast_address().port());
         let durability = if durable { "on the disk" } else { "in the page cache" };
@@ -101,6 +120,7 @@ impl ServerArgs {
             &[
                 ("name server", name_server.address().to_string()),
                 ("broker", format!("{broker_at}, {names}")),
+                ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
                 ("metrics", metrics_text(&node)),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),
@@ -116,6 +136,7 @@ impl ServerArgs {
         stop.cancelled().await;
         notify(State::Stopping);
         info!("stopping");
+        proxy.stop().await;
         node.stop().await;
         name_server.stop().await;
         Ok(())

@@ -34,17 +34,17 @@ impl Common {
     pub(crate) fn load_broker(
         &self,
         flags: &Flags<'_>,
-        mut also: Option<&mut dyn Settings>,
+        also: &mut [&mut dyn Settings],
     ) -> anyhow::Result<(broker_server::Settings, PathBuf)> {
         let mut settings = broker_server::Settings::default();
-        tell(load_with(&self.sources(flags)?, &mut settings, &mut also))?;
+        tell(load_with(&self.sources(flags)?, &mut settings, also))?;
         let named = Some(settings.store_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
         let dir = self.data_dir(named)?;
         let changed = dir.join(broker_server::CHANGED_SETTINGS);
         if changed.exists() {
             settings = broker_server::Settings::default();
             // What the other sources have to say was told above.
-            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, &mut also);
+            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, also);
             again.map_err(|problems| anyhow!("{}", list(&problems)))?;
         }
         settings.store_dir.clone_from(&dir);
@@ -83,12 +83,13 @@ impl Common {
 fn load_with(
     sources: &Sources,
     settings: &mut broker_server::Settings,
-    also: &mut Option<&mut dyn Settings>,
+    also: &mut [&mut dyn Settings],
 ) -> Result<Problems, Problems> {
-    match also {
-        Some(also) => sources.load(&mut [settings, &mut **also]),
-        None => sources.load(&mut [settings]),
+    let mut groups: Vec<&mut dyn Settings> = vec![settings];
+    for group in also {
+        groups.push(&mut **group);
     }
+    sources.load(&mut groups)
 }
 
 /// Lets this process open as many files as the system allows: logins often start with 1024, and each client is one.

@@ -54,7 +54,7 @@ fn an_unreadable_settings_file_is_named() {
 
 #[test]
 fn a_port_in_use_is_named() {
-    for option in ["--listen-port", "--namesrv-port", "--fast-listen-port", "--metrics-port"] {
+    for option in ["--listen-port", "--namesrv-port", "--fast-listen-port", "--grpc-port", "--metrics-port"] {
         let taken = TcpListener::bind("0.0.0.0:0").expect("a port");
         let port = taken.local_addr().expect("it has one").port().to_string();
         let command = rocketmq().arg(option).arg(&port);

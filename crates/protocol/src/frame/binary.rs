@@ -48,7 +48,7 @@ pub(super) fn decode(header: &[u8]) -> Result<Frame, FrameError> {
     };
     let fields_bytes = reader.length()?;
     let mut pairs = Reader(reader.take(fields_bytes)?);
-    let mut fields = Fields::default();
+    let mut fields = Fields::with_capacity(fields_bytes);
     while !pairs.0.is_empty() {
         let key_bytes = i32::from(pairs.i16()?);
         let key = pairs.text(key_bytes)?;

@@ -1,6 +1,7 @@
 //! A pull reader over JSON text that tolerates what Java's reader tolerates.
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::limits::JSON_DEPTH_MAX;
@@ -17,6 +18,15 @@ impl ScanError {
 }
 
 type Result<T> = std::result::Result<T, ScanError>;
+
+/// Where the content of a string or another value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// In the text itself, in this range of it.
+    Here(Range<usize>),
+    /// It had to be decoded, and was appended to what the caller gave.
+    Appended,
+}
 
 /// A position in a text. Members are read in a fixed rhythm: `begin_object`, then while
 /// `next_member` says so a name, `colon` and a value.
@@ -69,14 +79,15 @@ impl<'t> Scanner<'t> {
     /// Reads `null` if it is next.
     pub(crate) fn null(&mut self) -> bool {
         self.peek();
-        let found = self.text[self.at..].starts_with("null");
+        let found = self.text.as_bytes()[self.at..].starts_with(b"null");
         self.at += if found { 4 } else { 0 };
         found
     }
 
     /// A number, also as a string; `null` is 0.
     pub(crate) fn int<T: FromStr + Default>(&mut self) -> Result<T> {
-        let text = self.scalar()?;
+        let mut decoded = String::new();
+        let text = self.scalar(&mut decoded)?;
         if text == "null" {
             return Ok(T::default());
         }
@@ -84,46 +95,74 @@ impl<'t> Scanner<'t> {
     }
 
     pub(crate) fn nullable(&mut self) -> Result<Option<String>> {
-        if self.null() { Ok(None) } else { self.scalar().map(Some) }
+        if self.null() {
+            return Ok(None);
+        }
+        let mut decoded = String::new();
+        self.scalar(&mut decoded).map(|text| Some(text.to_owned()))
     }
 
-    /// The text of a string, number or word.
-    pub(crate) fn scalar(&mut self) -> Result<String> {
-        let mut text = String::new();
-        self.value_text(&mut text)?;
-        Ok(text)
+    /// The text of a string, number or word. Uses the empty `decoded` if it needs to.
+    pub(crate) fn scalar<'d>(&mut self, decoded: &'d mut String) -> Result<&'d str>
+    where
+        't: 'd,
+    {
+        let content = self.value(decoded)?;
+        Ok(self.resolve(content, decoded))
     }
 
-    /// Appends a string's content, or the JSON text of any other value.
-    pub(crate) fn value_text(&mut self, out: &mut String) -> Result<()> {
+    /// The name of a member. Uses the empty `decoded` if it needs to.
+    pub(crate) fn name<'d>(&mut self, decoded: &'d mut String) -> Result<&'d str>
+    where
+        't: 'd,
+    {
+        let content = self.string(decoded)?;
+        Ok(self.resolve(content, decoded))
+    }
+
+    fn resolve<'d>(&self, content: Content, decoded: &'d str) -> &'d str
+    where
+        't: 'd,
+    {
+        match content {
+            Content::Here(range) => &self.text[range],
+            Content::Appended => decoded,
+        }
+    }
+
+    /// A string's content, or the JSON text of any other value.
+    pub(crate) fn value(&mut self, out: &mut String) -> Result<Content> {
         if matches!(self.peek(), Some(b'"' | b'\'')) {
             return self.string(out);
         }
         let start = self.at;
         self.skip_value()?;
-        out.push_str(self.text[start..self.at].trim_end());
-        Ok(())
+        Ok(Content::Here(start..start + self.text[start..self.at].trim_end().len()))
     }
 
-    /// Appends the content of a quoted string.
-    pub(crate) fn string(&mut self, out: &mut String) -> Result<()> {
+    /// The content of a quoted string. Most have no escapes and need not be copied.
+    pub(crate) fn string(&mut self, out: &mut String) -> Result<Content> {
         let Some(quote @ (b'"' | b'\'')) = self.peek() else { return Err(self.unexpected("a string")) };
-        self.at += 1;
         let bytes = self.text.as_bytes();
+        let mut start = self.at + 1;
+        let mut end = start + plain_bytes(&bytes[start..], quote);
+        if bytes.get(end) == Some(&quote) {
+            self.at = end + 1;
+            return Ok(Content::Here(start..end));
+        }
         loop {
-            let start = self.at;
-            while self.at < bytes.len() && bytes[self.at] != quote && bytes[self.at] != b'\\' {
-                self.at += 1;
-            }
-            out.push_str(&self.text[start..self.at]);
-            match bytes.get(self.at) {
+            out.push_str(&self.text[start..end]);
+            self.at = end;
+            match bytes.get(end) {
                 None => return Err(ScanError("the text ends inside a string".into())),
                 Some(b'\\') => self.escape(out)?,
                 Some(_) => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(Content::Appended);
                 }
             }
+            start = self.at;
+            end = start + plain_bytes(bytes.get(start..).unwrap_or_default(), quote);
         }
     }
 
@@ -131,22 +170,25 @@ impl<'t> Scanner<'t> {
         let kind = self.text.as_bytes().get(self.at + 1).copied();
         self.at += 2;
         out.push(match kind {
+            Some(b'u') => {
+                let unit = self.hex4()?;
+                match char::from_u32(unit.into()) {
+                    Some(character) => character,
+                    None => return self.surrogates(unit, out),
+                }
+            }
             Some(b'n') => '\n',
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
             Some(plain @ (b'"' | b'\\' | b'/' | b'\'')) => char::from(plain),
-            Some(b'u') => {
-                let high = self.hex4()?;
-                return self.unicode(high, out);
-            }
             _ => return Err(ScanError(format!("unknown escape at byte {}", self.at - 1))),
         });
         Ok(())
     }
 
-    fn unicode(&mut self, unit: u16, out: &mut String) -> Result<()> {
+    fn surrogates(&mut self, unit: u16, out: &mut String) -> Result<()> {
         let mut units = vec![unit];
         if (0xd800..0xdc00).contains(&unit) && self.text[self.at..].starts_with("\\u") {
             self.at += 2;
@@ -158,10 +200,13 @@ impl<'t> Scanner<'t> {
     }
 
     fn hex4(&mut self) -> Result<u16> {
-        let digits = self.text.get(self.at..self.at + 4);
-        let value = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
+        let value = digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?));
+        let value = value.filter(|_| digits.len() == 4);
         self.at += 4;
-        value.ok_or_else(|| ScanError(format!("four hexadecimal digits expected before byte {}", self.at)))
+        value
+            .map(|value| value as u16)
+            .ok_or_else(|| ScanError(format!("four hexadecimal digits expected before byte {}", self.at)))
     }
 
     pub(crate) fn skip_value(&mut self) -> Result<()> {
@@ -178,10 +223,10 @@ impl<'t> Scanner<'t> {
             Some(b'{') => self.nested(out, b'}'),
             Some(b'[') => self.nested(out, b']'),
             Some(b'"' | b'\'') => {
-                let mut content = String::new();
-                self.string(&mut content)?;
+                let mut decoded = String::new();
+                let content = self.name(&mut decoded)?;
                 if let Some(out) = out {
-                    push_quoted(out, &content);
+                    push_quoted(out, content);
                 }
                 Ok(())
             }
@@ -264,6 +309,25 @@ impl<'t> Scanner<'t> {
             None => ScanError(format!("{wanted} expected, but the text ends at byte {}", self.at)),
         }
     }
+}
+
+/// Bytes before the first quote or backslash, eight at a time.
+#[inline]
+pub(crate) fn plain_bytes(bytes: &[u8], quote: u8) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The lowest set bit tells the first byte that is zero; those above it may be wrong.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let (words, _) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let equal = |byte: u8| zeros(word ^ (ONES * u64::from(byte)));
+        let found = equal(quote) | equal(b'\\');
+        if found != 0 {
+            return at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let rest = words.len() * 8;
+    rest + bytes[rest..].iter().take_while(|byte| **byte != quote && **byte != b'\\').count()
 }
 
 fn push(out: &mut Option<&mut String>, c: char) {

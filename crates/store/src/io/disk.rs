@@ -3,7 +3,7 @@
 use super::{File, Io, Lock, Space};
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, fcntl_lock};
-use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, pwritev2};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -131,6 +131,21 @@ impl File for DiskFile {
         loop {
             match pwritev(&self.0, slices, at) {
                 Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn write_synced_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        loop {
+            // `fdatasync` of exactly this range, which a sync of the file is not: that writes what anybody wrote to it.
+            match pwritev2(&self.0, slices, at, ReadWriteFlags::DSYNC) {
+                Err(Errno::INTR) => {}
+                // Linux before 4.7, and sandboxes that know no flags.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    let n = self.write_at(slices, at)?;
+                    return self.sync().map(|()| n);
+                }
                 result => return Ok(result?),
             }
         }

@@ -47,6 +47,9 @@ pub trait File: Send + Sync + 'static {
     fn read_now(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>>;
     /// Writes a beginning of the slices and says how much.
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize>;
+    /// The same, and what it wrote is durable when it returns. Of other writes that tells nothing: neither does it wait
+    /// for them. After an error nobody knows about these bytes either, until they are written again.
+    fn write_synced_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize>;
     /// Makes what was written durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
     /// Cuts the file or extends it by zeros.
@@ -75,6 +78,20 @@ impl Space {
 pub(crate) fn write_all(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let n = file.write_at(&[IoSlice::new(bytes)], at)?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[n..];
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// The same, durably, so that a large file reaches the device piece by piece: one sync of all of it would keep the
+/// device busy for as long as everybody else who syncs.
+pub(crate) fn write_all_synced(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let n = file.write_synced_at(&[IoSlice::new(bytes)], at)?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -97,7 +97,7 @@ fn write_to(file: &dyn File, times: Times, keys: impl Iterator<Item = IoResult<K
         buffer.extend_from_slice(&key.log.to_le_bytes());
         count += 1;
         if buffer.len() >= WRITE_BYTES {
-            io::write_all(file, &buffer, at)?;
+            io::write_all_synced(file, &buffer, at)?;
             at += buffer.len() as u64;
             buffer.clear();
         }

@@ -28,8 +28,13 @@ impl Core {
         let log_min = self.segments.range().0;
         let mut slices = Vec::new();
         let mut first = 0;
+        // The piece of the tail that was found last: what follows in a queue is mostly in it as well.
+        let (mut piece_at, mut piece) = (0, Bytes::new());
         while let Some(&(LogOffset(start), size)) = ranges.get(first) {
-            let cached = self.tail.get(start).filter(|bytes| bytes.len() >= size as usize);
+            if start < piece_at || start >= piece_at + piece.len() as u64 {
+                (piece_at, piece) = (start, self.tail.get(start).unwrap_or_default());
+            }
+            let cached = piece.get((start - piece_at) as usize..).filter(|bytes| bytes.len() >= size as usize);
             // Adjacent ranges join as long as they lie in one piece of memory, or in one file.
             let (segment, limit) = match &cached {
                 Some(bytes) => (None, start + bytes.len() as u64),
@@ -51,7 +56,7 @@ impl Core {
             let len = (end - start) as usize;
             let bytes = match (cached, segment) {
                 _ if start < log_min || end > self.progress.visible() => None,
-                (Some(bytes), _) => Some(bytes.slice(..len)),
+                (Some(bytes), _) => Some(piece.slice_ref(&bytes[..len])),
                 (None, Some(segment)) if end <= segment.end() => {
                     Some(self.read_file(&segment.file, start - segment.base, len).await?)
                 }

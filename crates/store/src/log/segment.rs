@@ -98,6 +98,11 @@ impl Segments {
         }
     }
 
+    /// One more handle of a file.
+    pub(crate) fn reopen(&self, segment: &Segment) -> std::io::Result<Arc<dyn File>> {
+        self.io.open(&segment.path)
+    }
+
     /// Removes the oldest file. Reads that hold it already go on.
     pub(crate) fn remove_first(&self) -> std::io::Result<()> {
         let _making = self.making.lock();

@@ -19,7 +19,7 @@ pub(crate) struct Writer {
     pieces: Vec<Piece>,
     /// Written up to here.
     done: u64,
-    /// Segments written to since their last sync.
+    /// Segments written to and not synced since.
     unsynced: Vec<Arc<Segment>>,
     wakers: Vec<Waker>,
 }
@@ -115,6 +115,7 @@ impl Core {
         }
         self.disk_full.store(false, Ordering::Relaxed);
         if self.options.flush == Flush::Sync
+            && !writer.unsynced.is_empty()
             && let Err(error) = self.sync_segments(std::mem::take(&mut writer.unsynced))
         {
             return self.fail("sync", &error);
@@ -179,7 +180,9 @@ impl Core {
         Err(Error::Stalled)
     }
 
+    /// Writes the pieces; durably, if that is wanted and takes a single call, and else `unsynced` says where.
     fn write_pieces(&self, writer: &mut Writer) -> io::Result<()> {
+        let end = writer.pieces.last().map_or(0, Piece::end);
         loop {
             let rest = writer.pieces.partition_point(|piece| piece.end() <= writer.done);
             let Some(first) = writer.pieces.get(rest) else { return Ok(()) };
@@ -194,10 +197,21 @@ impl Core {
                 .enumerate()
                 .map(|(i, piece)| IoSlice::new(&piece.bytes[if i == 0 { skip } else { 0 }..]))
                 .collect();
-            if !writer.unsynced.iter().any(|unsynced| unsynced.base == segment.base) {
-                writer.unsynced.push(segment.clone());
-            }
-            let n = segment.file.write_at(&slices, writer.done - segment.base)?;
+            let bytes: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+            let whole = end <= segment.end() && writer.done + bytes == end;
+            // A sync of the file would wait for the zeros ahead as well. A full disk may be reported late, by the sync
+            // within this call: then all of it is written again, so what is said of it later is true.
+            let n = if self.options.flush == Flush::Sync && whole && writer.unsynced.is_empty() {
+                let started = Instant::now();
+                let n = segment.file.write_synced_at(&slices, writer.done - segment.base)?;
+                self.stats.synced(started.elapsed());
+                n
+            } else {
+                if !writer.unsynced.iter().any(|unsynced| unsynced.base == segment.base) {
+                    writer.unsynced.push(segment.clone());
+                }
+                segment.file.write_at(&slices, writer.done - segment.base)?
+            };
             if n == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

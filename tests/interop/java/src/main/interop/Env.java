@@ -4,9 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.TreeMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -20,10 +18,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /** What a scenario is given: the server, names nobody used before, and clients that are closed when it ends. */
-final class Env {
-    private static final AtomicInteger NUMBERS = new AtomicInteger();
-    private static final String RUN = Long.toString(System.currentTimeMillis() % 1_000_000_000L, 36);
-
+final class Env extends Checks {
     /** One administration client and one reader serve all scenarios. */
     static final class Shared {
         final String namesrv;
@@ -33,8 +28,8 @@ final class Env {
         final String brokerAddress;
         final String cluster;
 
-        Shared(String namesrv) throws Exception {
-            this.namesrv = namesrv;
+        Shared(Map<String, String> addresses) throws Exception {
+            namesrv = addresses.get("--namesrv");
             admin.setNamesrvAddr(namesrv);
             admin.setInstanceName(unique("admin"));
             admin.start();
@@ -49,19 +44,11 @@ final class Env {
         }
     }
 
-    interface Check {
-        boolean holds() throws Exception;
-    }
-
     private final Shared shared;
     private final List<Runnable> closing = new ArrayList<>();
 
     Env(Shared shared) {
         this.shared = shared;
-    }
-
-    static String unique(String stem) {
-        return stem + "-" + RUN + "-" + ProcessHandle.current().pid() + "-" + NUMBERS.incrementAndGet();
     }
 
     String namesrv() {
@@ -215,33 +202,6 @@ final class Env {
         }
     }
 
-    static void await(String what, long ms, Check check) throws Exception {
-        long deadline = System.nanoTime() + ms * 1_000_000;
-        while (!check.holds()) {
-            if (System.nanoTime() > deadline) {
-                throw new AssertionError(what + ": not within " + ms + " ms");
-            }
-            Thread.sleep(20);
-        }
-    }
-
-    static void equal(Object expected, Object actual, String what) {
-        if (!Objects.equals(expected, actual)) {
-            throw new AssertionError(what + ": expected " + brief(expected) + ", got " + brief(actual));
-        }
-    }
-
-    static void that(boolean holds, String what) {
-        if (!holds) {
-            throw new AssertionError(what);
-        }
-    }
-
-    private static String brief(Object value) {
-        String text = String.valueOf(value);
-        return text.length() > 200 ? text.substring(0, 200) + "..." : text;
-    }
-
     static Message message(String topic, String body) {
         return new Message(topic, body.getBytes(StandardCharsets.UTF_8));
     }
@@ -252,13 +212,6 @@ final class Env {
 
     static List<String> texts(List<MessageExt> messages) {
         return messages.stream().map(Env::text).toList();
-    }
-
-    static List<String> sorted(Iterable<String> texts) {
-        List<String> all = new ArrayList<>();
-        texts.forEach(all::add);
-        all.sort(null);
-        return all;
     }
 
     /** Sends numbered bodies {@code prefix0..} over the queues in turn and returns the bodies. */

@@ -2,7 +2,6 @@ package interop;
 
 import static interop.Env.equal;
 import static interop.Env.message;
-import static interop.Env.sendNumbered;
 import static interop.Env.text;
 import static interop.Env.that;
 
@@ -29,11 +28,6 @@ final class Special {
         .add("transaction-check", 120, Special::transactionCheck)
         .add("sql-filter", Special::sqlFilter)
         .add("timer-message", Special::timerMessage)
-        .all;
-
-    /** What our server does not do yet; run with {@code --all}. */
-    static final List<Scenario> LATER = new Scenario.Group("later")
-        .add("pop-consumer", Special::popConsumer)
         .all;
 
     private static void requestReply(Env env) throws Exception {
@@ -137,16 +131,6 @@ final class Special {
             }
         }
         got.awaitExactly(wanted, 50_000);
-    }
-
-    private static void popConsumer(Env env) throws Exception {
-        String topic = env.topic("pop", 4);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("pop"), topic, "*");
-        Compat.consumeByPop(env, consumer, topic);
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
-        got.awaitExactly(sendNumbered(env.producer(), topic, "m", 100), 40_000);
     }
 
     private static void timerMessage(Env env) throws Exception {

@@ -4,6 +4,7 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,10 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** Runs the scenarios named on the command line and prints one line of JSON for each. */
+/**
+ * Runs the scenarios named on the command line and prints one line of JSON for each. A client program adds the classes
+ * {@code Scenarios} and {@code Env}.
+ */
 public final class Main {
     // The library prints to standard output now and then; the runner reads only lines of ours.
     private static final PrintStream OUT = System.out;
@@ -21,12 +25,8 @@ public final class Main {
 
     public static void main(String[] args) throws Exception {
         Map<String, Scenario> known = new LinkedHashMap<>();
-        for (List<Scenario> group : List.of(
-            Producing.SCENARIOS, Consuming.SCENARIOS, Rebalancing.SCENARIOS, Retrying.SCENARIOS, Pulling.SCENARIOS,
-            Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Special.LATER)) {
-            group.forEach(s -> known.put(s.name(), s));
-        }
-        String namesrv = null;
+        Scenarios.ALL.forEach(group -> group.forEach(s -> known.put(s.name(), s)));
+        Map<String, String> addresses = new HashMap<>();
         int parallel = 1;
         List<Scenario> wanted = new ArrayList<>();
         for (int i = 0; i < args.length; i++) {
@@ -35,12 +35,12 @@ public final class Main {
                     known.values().forEach(s -> OUT.println(s.name() + "\t" + s.kind() + "\t" + s.seconds()));
                     return;
                 }
-                case "--namesrv" -> namesrv = args[++i];
+                case "--namesrv", "--grpc", "--helper" -> addresses.put(args[i], args[++i]);
                 case "--parallel" -> parallel = Integer.parseInt(args[++i]);
                 default -> wanted.add(known.get(args[i]));
             }
         }
-        Env.Shared shared = new Env.Shared(namesrv);
+        Env.Shared shared = new Env.Shared(addresses);
         var pool = Executors.newFixedThreadPool(parallel);
         for (Scenario s : wanted.isEmpty() ? known.values() : wanted) {
             pool.execute(() -> run(s, shared));
@@ -107,7 +107,8 @@ public final class Main {
 
     private static String where(StackTraceElement[] stack) {
         for (StackTraceElement frame : stack) {
-            if (frame.getClassName().startsWith("interop.") && !frame.getClassName().startsWith("interop.Env")) {
+            if (frame.getClassName().startsWith("interop.") && !frame.getClassName().startsWith("interop.Env")
+                && !frame.getClassName().equals("interop.Checks")) {
                 return frame.getFileName() + ":" + frame.getLineNumber();
             }
         }

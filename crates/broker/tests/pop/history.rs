@@ -1,0 +1,215 @@
+//! Random histories against a model.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, PopRequest, PoppedMessage};
+use protocol::receipt::Receipt;
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use testkit::Seed;
+
+use crate::help::*;
+use crate::popping::*;
+
+/// What the outside world may believe of a message, for one group.
+#[derive(Debug, Default, Clone)]
+struct Message {
+    /// Its producer heard that it is stored.
+    stored: bool,
+    /// The last delivery: receipt, and until when nobody else may see it.
+    last: Option<(Receipt, i64)>,
+    /// Acked in time, in a life of the broker; and when.
+    acked: Option<(usize, i64)>,
+    /// Acked too late, which counts if it was not handed out again meanwhile.
+    acked_late: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    plain: BTreeMap<String, Message>,
+    ordered: BTreeMap<String, Message>,
+    life: usize,
+    /// When lives ended by a crash.
+    crashes_ms: Vec<i64>,
+}
+
+/// What a crash takes: offsets are saved every 200 ms, and the log is written each millisecond.
+const LAST_MOMENT_MS: i64 = 260;
+
+fn delivered(model: &mut Model, order: bool, found: &[PoppedMessage], now_ms: i64) {
+    let (life, crashes_ms) = (model.life, model.crashes_ms.clone());
+    let side = if order { &mut model.ordered } else { &mut model.plain };
+    for one in found {
+        let text = body(one);
+        let message = side.get_mut(&text).unwrap_or_else(|| panic!("{text} was never sent"));
+        let forgotten = |at_ms: i64| {
+            crashes_ms.iter().any(|crashed_ms| (*crashed_ms - LAST_MOMENT_MS..=*crashed_ms).contains(&at_ms))
+        };
+        if let Some((acked_in, acked_ms)) = message.acked {
+            let excused = acked_in < life && forgotten(acked_ms);
+            assert!(excused, "{text} was acked at {acked_ms} and came at {now_ms}, crashes {crashes_ms:?}");
+            message.acked = None;
+        }
+        if let Some((receipt, visible_ms)) = &message.last {
+            let early = now_ms < *visible_ms;
+            let excused = forgotten(receipt.pop_ms) || forgotten(visible_ms - receipt.invisible_ms);
+            assert!(!early || excused, "{text} came at {now_ms}, before {visible_ms}; crashes {crashes_ms:?}");
+        }
+        message.acked_late = false;
+        message.last = Some((one.receipt.clone(), one.receipt.visible_ms()));
+    }
+}
+
+/// Messages of one queue come in the order in which they were sent, and none before one that is not acked.
+fn check_order(model: &Model, found: &[PoppedMessage]) {
+    for of_queue in found.chunk_by(|one, next| one.receipt.queue_id == next.receipt.queue_id) {
+        assert!(of_queue.windows(2).all(|two| two[0].receipt.queue_offset < two[1].receipt.queue_offset));
+        let (queue_id, first) = (of_queue[0].receipt.queue_id, of_queue[0].receipt.queue_offset);
+        for (text, message) in &model.ordered {
+            let Some((receipt, _)) = &message.last else { continue };
+            let before = receipt.queue_id == queue_id && receipt.queue_offset < first;
+            assert!(!before || message.acked.is_some() || message.acked_late, "{text} was passed over");
+        }
+    }
+}
+
+async fn step(broker: &Arc<Broker>, model: &RefCell<Model>, random: &mut SmallRng, number: usize) {
+    let order = random.random_bool(0.4);
+    let topic = if order { "O" } else { "T" };
+    match random.random_range(0..10) {
+        0..3 => {
+            let text = format!("m{number}");
+            {
+                let mut model = model.borrow_mut();
+                let side = if order { &mut model.ordered } else { &mut model.plain };
+                side.insert(text.clone(), Message::default());
+            }
+            let sent = broker::NewMessage { queue_id: random.random_range(0..2), ..message(topic, "", &text) };
+            let receipt = broker.send(&sent).unwrap();
+            if random.random_bool(0.9) {
+                broker.store().acknowledged().wait(receipt.appended.end).await.unwrap();
+                let mut model = model.borrow_mut();
+                let side = if order { &mut model.ordered } else { &mut model.plain };
+                side.get_mut(&text).unwrap().stored = true;
+            }
+        }
+        3..7 => {
+            let wanted = PopRequest {
+                queue_id: random.random_range(-1..2),
+                max_messages: random.random_range(1..6),
+                invisible: Duration::from_millis(random.random_range(300..3000)),
+                wait: Duration::from_millis(if random.random_bool(0.3) { random.random_range(1..400) } else { 0 }),
+                order,
+                ..request(topic, "G")
+            };
+            let found = pop(broker, &wanted).await.messages;
+            let mut model = model.borrow_mut();
+            if order {
+                check_order(&model, &found);
+            }
+            delivered(&mut model, order, &found, broker.now_ms());
+        }
+        7..9 => {
+            let mut model = model.borrow_mut();
+            let (life, now_ms) = (model.life, broker.now_ms());
+            let side = if order { &mut model.ordered } else { &mut model.plain };
+            let mut flying: Vec<_> = side.values_mut().filter(|message| message.last.is_some()).collect();
+            if flying.is_empty() {
+                return;
+            }
+            let at = random.random_range(0..flying.len());
+            let message = &mut flying[at];
+            let (receipt, visible_ms) = message.last.clone().unwrap();
+            ack(broker, topic, "G", &receipt).unwrap();
+            if now_ms >= visible_ms {
+                message.acked_late = true;
+            } else if message.acked.is_none() {
+                message.acked = Some((life, now_ms));
+            }
+        }
+        _ => {
+            let mut model = model.borrow_mut();
+            let now_ms = broker.now_ms();
+            let side = if order { &mut model.ordered } else { &mut model.plain };
+            let wanted = |message: &&mut Message| message.last.is_some() && message.acked.is_none();
+            let Some(message) = side.values_mut().find(wanted) else { return };
+            let (receipt, visible_ms) = message.last.clone().unwrap();
+            if now_ms < visible_ms {
+                let invisible_ms = random.random_range(0..2000);
+                let changed = change(broker, topic, "G", &receipt, invisible_ms, false).unwrap();
+                let visible_ms = now_ms + invisible_ms as i64;
+                message.last = Some((changed, visible_ms));
+            }
+        }
+    }
+}
+
+fn history(seed: Seed, stream: u64) {
+    let mut random = seed.stream(stream);
+    let mut world = World::new();
+    world.config.snapshot_interval = Duration::from_millis(random.random_range(20..3000));
+    let model = RefCell::new(Model::default());
+    let mut number = 0;
+    for _ in 0..random.random_range(2..6) {
+        let end = if random.random_bool(0.6) { End::Crash } else { End::Clean };
+        let ended_ms = world.live(end, async |broker| {
+            for name in ["T", "O"] {
+                topic(broker, name, 2);
+            }
+            for _ in 0..random.random_range(1..120) {
+                number += 1;
+                step(broker, &model, &mut random, number).await;
+                sleep_ms(random.random_range(0..60)).await;
+            }
+            broker.now_ms()
+        });
+        let mut model = model.borrow_mut();
+        model.life += 1;
+        if end == End::Crash {
+            model.crashes_ms.push(ended_ms);
+        }
+    }
+    // In the end everything that was stored comes until it is acked.
+    world.live(End::Clean, async |broker| {
+        let mut idle = 0;
+        while idle < 12 {
+            for order in [false, true] {
+                let topic = if order { "O" } else { "T" };
+                let found = pop(broker, &PopRequest { order, ..request(topic, "G") }).await.messages;
+                idle = if found.is_empty() { idle } else { 0 };
+                let mut model = model.borrow_mut();
+                if order {
+                    check_order(&model, &found);
+                }
+                delivered(&mut model, order, &found, broker.now_ms());
+                for one in &found {
+                    ack(broker, topic, "G", &one.receipt).unwrap();
+                    let (life, now_ms) = (model.life, broker.now_ms());
+                    let side = if order { &mut model.ordered } else { &mut model.plain };
+                    side.get_mut(&body(one)).unwrap().acked = Some((life, now_ms));
+                }
+            }
+            idle += 1;
+            sleep_ms(500).await;
+        }
+        let model = model.borrow();
+        let all: HashMap<_, _> = model.plain.iter().chain(&model.ordered).collect();
+        let is_lost = |message: &Message| message.stored && message.acked.is_none() && !message.acked_late;
+        let lost: Vec<_> = all.iter().filter(|(_, message)| is_lost(message)).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        assert_eq!(broker.invisible_messages(), 0);
+    });
+}
+
+#[test]
+fn no_message_is_lost_none_comes_early_and_order_holds() {
+    let seed = Seed::take("pop histories");
+    let histories = std::env::var("HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(30);
+    for stream in 0..histories {
+        println!("history {stream}");
+        history(seed, stream);
+    }
+}

@@ -1,0 +1,89 @@
+//! Acknowledging, and asking for more or less time.
+//!
+//! Source: `AckMessageActivity`, `ChangeInvisibleDurationActivity`.
+
+use broker::{Ack, ChangeInvisible};
+use protocol::receipt::Receipt;
+
+use crate::context::Context;
+use crate::limits::ACK_ENTRIES_MAX;
+use crate::renew::renewed;
+use crate::status::{self, Refusal};
+use crate::v2::{
+    AckMessageEntry, AckMessageRequest, AckMessageResponse, AckMessageResultEntry, ChangeInvisibleDurationRequest,
+    ChangeInvisibleDurationResponse, Code,
+};
+use crate::validate;
+
+/// The receipt that a client means. One that is renewed has changed since the client got it.
+pub(crate) fn receipt(context: &Context, group: &str, topic: &str, handle: &str) -> Result<Receipt, Refusal> {
+    if let Some(receipt) = context.renewals.take(group, topic, handle) {
+        return Ok(receipt);
+    }
+    // Java fails with whatever its parser throws.
+    handle.parse().map_err(|error| Refusal::new(Code::InternalServerError, format!("{error}")))
+}
+
+fn check_alive(context: &Context, receipt: &Receipt) -> Result<(), Refusal> {
+    match receipt.visible_ms() <= context.broker.now_ms() {
+        true => Err(Refusal::new(Code::InvalidReceiptHandle, "receipt handle is expired")),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn ack(context: &Context, request: AckMessageRequest) -> Result<AckMessageResponse, Refusal> {
+    let topic = validate::topic(request.topic.as_ref())?;
+    let group = validate::group(request.group.as_ref())?;
+    if request.entries.len() > ACK_ENTRIES_MAX {
+        let message = format!("{} entries at once, the limit is {ACK_ENTRIES_MAX}", request.entries.len());
+        return Err(Refusal::new(Code::PayloadTooLarge, message));
+    }
+    let result = |entry: AckMessageEntry| {
+        let status = match ack_one(context, group, topic, &entry.receipt_handle) {
+            Ok(()) => status::ok(),
+            Err(refusal) => refusal.into(),
+        };
+        let AckMessageEntry { message_id, receipt_handle, .. } = entry;
+        AckMessageResultEntry { message_id, receipt_handle, status: Some(status) }
+    };
+    let entries: Vec<_> = request.entries.into_iter().map(result).collect();
+    let status = status::summary(entries.iter().filter_map(|entry| entry.status.as_ref()));
+    Ok(AckMessageResponse { status: Some(status), entries })
+}
+
+/// Acks the message of a handle.
+pub(crate) fn ack_one(context: &Context, group: &str, topic: &str, handle: &str) -> Result<(), Refusal> {
+    let receipt = receipt(context, group, topic, handle)?;
+    check_alive(context, &receipt)?;
+    ack_receipt(context, group, topic, &receipt)
+}
+
+pub(crate) fn ack_receipt(context: &Context, group: &str, topic: &str, receipt: &Receipt) -> Result<(), Refusal> {
+    let (queue_id, queue_offset) = (receipt.queue_id, receipt.queue_offset);
+    let acked = context.broker.ack(&Ack { topic, group, queue_id, queue_offset, receipt });
+    acked.map_err(|error| Refusal { message: format!("ack failed: status is abnormal: {error}"), ..error.into() })
+}
+
+pub(crate) fn change_invisible(
+    context: &Context,
+    request: &ChangeInvisibleDurationRequest,
+) -> Result<ChangeInvisibleDurationResponse, Refusal> {
+    let topic = validate::topic(request.topic.as_ref())?;
+    let group = validate::group(request.group.as_ref())?;
+    let invisible = validate::duration(request.invisible_duration.as_ref())
+        .ok_or_else(|| Refusal::new(Code::IllegalInvisibleTime, "the invisibleTime is too small. min is 0"))?;
+    validate::invisible(invisible)?;
+    let receipt = receipt(context, group, topic, &request.receipt_handle)?;
+    check_alive(context, &receipt)?;
+    let changed = context.broker.change_invisible(&ChangeInvisible {
+        topic,
+        group,
+        queue_id: receipt.queue_id,
+        queue_offset: receipt.queue_offset,
+        receipt: &receipt,
+        invisible,
+        suspend: request.suspend.unwrap_or(false),
+    })?;
+    let receipt_handle = renewed(&receipt, changed).to_string();
+    Ok(ChangeInvisibleDurationResponse { status: Some(status::ok()), receipt_handle })
+}

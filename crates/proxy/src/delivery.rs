@@ -1,0 +1,127 @@
+//! Popped messages on their way to a client.
+//!
+//! They are turned into messages of the protocol when the client has room for the next, and what it never took, because
+//! it left or cut the stream, is visible to others again after a second.
+//! Source: `ReceiveMessageResponseStreamWriter`.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{self, Poll};
+
+use broker::{ChangeInvisible, PoppedMessage};
+use futures_util::Stream;
+use protocol::record::RecordView;
+use tracing::debug;
+
+use crate::clients::Client;
+use crate::context::Context;
+use crate::convert::{self, Received};
+use crate::renew::WHEN_GONE;
+use crate::status::{self, Refusal};
+use crate::v2::receive_message_response::Content;
+use crate::v2::{ReceiveMessageResponse, Status};
+
+/// The answer to a receive: a status, messages, and when they left.
+pub(crate) struct Delivery {
+    context: Arc<Context>,
+    group: String,
+    topic: String,
+    client: Option<Arc<Client>>,
+    /// Kept invisible while the client works on them.
+    renewed: bool,
+    status: Option<Status>,
+    messages: VecDeque<PoppedMessage>,
+    ended: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        (group, topic): (&str, &str),
+        client: Option<Arc<Client>>,
+        renewed: bool,
+        messages: VecDeque<PoppedMessage>,
+    ) -> Delivery {
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        let delivery =
+            Delivery { context, group, topic, client, renewed, status: Some(status::ok()), messages, ended: false };
+        for message in &delivery.messages {
+            delivery.count(message, |unread, bytes| unread.fetch_add(bytes, Ordering::Relaxed));
+        }
+        delivery
+    }
+
+    /// A delivery of nothing but a refusal.
+    pub(crate) fn refused(context: Arc<Context>, refusal: Refusal) -> Delivery {
+        let mut delivery = Delivery::new(context, ("", ""), None, false, VecDeque::new());
+        delivery.status = Some(refusal.into());
+        delivery
+    }
+
+    fn count(&self, message: &PoppedMessage, add: impl Fn(&AtomicUsize, usize) -> usize) {
+        add(&self.context.unread, message.record.len());
+        if let Some(client) = &self.client {
+            add(&client.unread, message.record.len());
+        }
+    }
+
+    fn next(&mut self) -> Option<Content> {
+        if let Some(status) = self.status.take() {
+            return Some(Content::Status(status));
+        }
+        while let Some(mut message) = self.messages.pop_front() {
+            self.count(&message, |unread, bytes| unread.fetch_sub(bytes, Ordering::Relaxed));
+            // Dead letters are found by it. Source: `ReceiptHandle.encode`.
+            let at = RecordView::parse(&message.record).ok().map(|view| view.log_offset());
+            message.receipt.log_offset = message.receipt.log_offset.or(at);
+            let handle = message.receipt.to_string();
+            let received = Received { handle: handle.clone(), deliveries: message.deliveries };
+            let Some(content) = convert::message(&message.record, Some(received)) else {
+                debug!(topic = self.topic, offset = message.receipt.queue_offset, "record not readable, left out");
+                continue;
+            };
+            if self.renewed
+                && let Some(client) = &self.client
+            {
+                let of = (&*self.group, &*self.topic);
+                self.context.renewals.hold(&client.id, of, &handle, message.receipt, message.deliveries);
+            }
+            return Some(Content::Message(content));
+        }
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        Some(Content::DeliveryTimestamp(convert::time(self.context.broker.now_ms())))
+    }
+}
+
+impl Stream for Delivery {
+    type Item = Result<ReceiveMessageResponse, tonic::Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.next().map(|content| Ok(ReceiveMessageResponse { content: Some(content) })))
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        for message in std::mem::take(&mut self.messages) {
+            self.count(&message, |unread, bytes| unread.fetch_sub(bytes, Ordering::Relaxed));
+            let change = ChangeInvisible {
+                topic: &self.topic,
+                group: &self.group,
+                queue_id: message.receipt.queue_id,
+                queue_offset: message.receipt.queue_offset,
+                receipt: &message.receipt,
+                invisible: WHEN_GONE,
+                suspend: false,
+            };
+            if let Err(error) = self.context.broker.change_invisible(&change) {
+                // It becomes visible at the end of its invisible time.
+                debug!(group = self.group, topic = self.topic, %error, "message not given back");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One port for plaintext and TLS, and what is not a call of ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy::v2::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+use crate::help::{Client, DEADLINE, Server, check, message, resource};
+
+fn route(topic: &str) -> QueryRouteRequest {
+    QueryRouteRequest { topic: Some(resource(topic)), endpoints: None }
+}
+
+#[tokio::test]
+async fn tls_with_a_certificate_of_the_settings_and_plaintext_share_a_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+
+    let server = Server::start().await;
+    let settings = proxy::Settings {
+        grpc_server_port: 0,
+        tls_cert_path: Some(chain),
+        tls_key_path: Some(key),
+        ..proxy::Settings::default()
+    };
+    let second = proxy::Proxy::start(
+        Arc::clone(&server.broker),
+        [127, 0, 0, 1].into(),
+        &settings,
+        proxy::Advertised { host: Some("example.com".into()), ..Default::default() },
+    );
+    let second = second.await.unwrap();
+    server.topic("T", "NORMAL");
+
+    let trusted =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(made.cert.pem())).domain_name("localhost");
+    let endpoint = Endpoint::from_shared(format!("https://{}", second.address())).unwrap();
+    let channel = endpoint.tls_config(trusted).unwrap().connect().await.unwrap();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+    let service = "apache.rocketmq.v2.MessagingService".to_owned();
+    let answer = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap().into_inner();
+    assert_eq!(answer.status, 1);
+
+    let mut plain = Client::connect(&format!("http://{}", second.address()), "c").await;
+    let answer = plain.stub.query_route(route("T")).await.unwrap().into_inner();
+    let endpoints = answer.message_queues[0].broker.as_ref().unwrap().endpoints.clone().unwrap();
+    assert_eq!(endpoints.scheme, AddressScheme::DomainName as i32);
+    assert_eq!(endpoints.addresses[0].port, i32::from(second.address().port()));
+    second.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_without_a_client_id_is_told_so() {
+    let server = Server::start().await;
+    server.topic("T", "NORMAL");
+    let mut nobody = server.client("").await;
+    check(&nobody.stub.query_route(route("T")).await.unwrap().into_inner().status, Code::ClientIdRequired);
+    check(&nobody.send(message("T", "m", b"x")).await.status, Code::ClientIdRequired);
+    let mut line = nobody.telemetry().await;
+    let first = line.from.message().await.unwrap().unwrap();
+    check(&first.status, Code::ClientIdRequired);
+    assert!(line.from.message().await.unwrap().is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn noise_on_the_port_harms_nobody() {
+    let server = Server::start().await;
+    server.topic("T", "NORMAL");
+    for noise in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff", b""]
+    {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(noise).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // Whatever comes, the connection ends.
+        let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("it ends");
+    }
+    let mut client = server.client("c").await;
+    check(&client.stub.query_route(route("T")).await.unwrap().into_inner().status, Code::Ok);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_larger_than_any_message_ends_with_a_grpc_status() {
+    let server = Server::start().await;
+    server.topic("T", "NORMAL");
+    let mut client = server.client("c").await;
+    // Too large for the settings: told in our words.
+    check(&client.send(message("T", "m", &vec![0; (4 << 20) + 1])).await.status, Code::MessageBodyTooLarge);
+    // Too large for anybody.
+    let huge = SendMessageRequest { messages: vec![message("T", "m", &vec![0; 33 << 20])] };
+    let refused = client.stub.send_message(huge).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused}");
+    Client::sent(&client.send(message("T", "m", b"x")).await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_streams_and_does_not_wait_for_clients() {
+    let server = Server::start().await;
+    server.topic("T", "NORMAL");
+    let mut client = server.client("c").await;
+    let (mut line, _) = client.settle(crate::help::producer(&["T"])).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(20), server.stop());
+    let (stopped, end) = tokio::join!(stopped, line.from.message());
+    stopped.expect("the server stops");
+    assert!(matches!(end, Ok(None) | Err(_)));
+}
