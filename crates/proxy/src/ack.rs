@@ -2,6 +2,8 @@
 //!
 //! Source: `AckMessageActivity`, `ChangeInvisibleDurationActivity`.
 
+use std::time::Duration;
+
 use broker::{Ack, ChangeInvisible};
 use protocol::receipt::Receipt;
 
@@ -14,6 +16,10 @@ use crate::v2::{
     ChangeInvisibleDurationResponse, Code,
 };
 use crate::validate;
+
+/// What was handed back comes again no sooner. Java looks once a second for what became visible; some clients rely on
+/// that: Node's push consumer asks for no pause at all, and would use up all attempts in a blink.
+const INVISIBLE_MIN: Duration = Duration::from_secs(1);
 
 /// The receipt that a client means. One that is renewed has changed since the client got it.
 pub(crate) fn receipt(context: &Context, group: &str, topic: &str, handle: &str) -> Result<Receipt, Refusal> {
@@ -73,6 +79,7 @@ pub(crate) fn change_invisible(
     let invisible = validate::duration(request.invisible_duration.as_ref())
         .ok_or_else(|| Refusal::new(Code::IllegalInvisibleTime, "the invisibleTime is too small. min is 0"))?;
     validate::invisible(invisible)?;
+    let invisible = invisible.max(INVISIBLE_MIN);
     let receipt = receipt(context, group, topic, &request.receipt_handle)?;
     check_alive(context, &receipt)?;
     let changed = context.broker.change_invisible(&ChangeInvisible {

@@ -33,6 +33,9 @@ pub(crate) struct Delivery {
     renewed: bool,
     status: Option<Status>,
     messages: VecDeque<PoppedMessage>,
+    /// Bytes of the message that was handed out last. The next one is asked for when there is room again, so only then
+    /// has the client taken it.
+    handed_out: usize,
     ended: bool,
 }
 
@@ -45,11 +48,11 @@ impl Delivery {
         messages: VecDeque<PoppedMessage>,
     ) -> Delivery {
         let (group, topic) = (group.to_owned(), topic.to_owned());
+        let bytes = messages.iter().map(|message| message.record.len()).sum();
+        let status = Some(status::ok());
         let delivery =
-            Delivery { context, group, topic, client, renewed, status: Some(status::ok()), messages, ended: false };
-        for message in &delivery.messages {
-            delivery.count(message, |unread, bytes| unread.fetch_add(bytes, Ordering::Relaxed));
-        }
+            Delivery { context, group, topic, client, renewed, status, messages, handed_out: 0, ended: false };
+        delivery.count(|unread| unread.fetch_add(bytes, Ordering::Relaxed));
         delivery
     }
 
@@ -60,19 +63,26 @@ impl Delivery {
         delivery
     }
 
-    fn count(&self, message: &PoppedMessage, add: impl Fn(&AtomicUsize, usize) -> usize) {
-        add(&self.context.unread, message.record.len());
+    /// Changes what counts as unread, of the client and of all.
+    fn count(&self, change: impl Fn(&AtomicUsize) -> usize) {
+        change(&self.context.unread);
         if let Some(client) = &self.client {
-            add(&client.unread, message.record.len());
+            change(&client.unread);
         }
     }
 
+    fn taken(&mut self) {
+        let bytes = std::mem::take(&mut self.handed_out);
+        self.count(|unread| unread.fetch_sub(bytes, Ordering::Relaxed));
+    }
+
     fn next(&mut self) -> Option<Content> {
+        self.taken();
         if let Some(status) = self.status.take() {
             return Some(Content::Status(status));
         }
         while let Some(mut message) = self.messages.pop_front() {
-            self.count(&message, |unread, bytes| unread.fetch_sub(bytes, Ordering::Relaxed));
+            self.handed_out += message.record.len();
             // Dead letters are found by it. Source: `ReceiptHandle.encode`.
             let at = RecordView::parse(&message.record).ok().map(|view| view.log_offset());
             message.receipt.log_offset = message.receipt.log_offset.or(at);
@@ -107,8 +117,10 @@ impl Stream for Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
+        self.taken();
         for message in std::mem::take(&mut self.messages) {
-            self.count(&message, |unread, bytes| unread.fetch_sub(bytes, Ordering::Relaxed));
+            let bytes = message.record.len();
+            self.count(|unread| unread.fetch_sub(bytes, Ordering::Relaxed));
             let change = ChangeInvisible {
                 topic: &self.topic,
                 group: &self.group,
