@@ -24,7 +24,9 @@ from harness import (GET_MAX_OFFSET, PULL_MESSAGE, QUERY_CONSUMER_OFFSET, SUCCES
 from remoting import Connection, await_route, messages, route  # noqa: E402
 from remoting import properties as properties_of  # noqa: E402
 
-ROUTE_SECONDS = 20
+ROUTE_SECONDS = 60
+# A JVM that has just started takes its time.
+BROKER_SECONDS = 60
 # The third attempt of a message that is given up comes after some 20 seconds on a quiet machine.
 STORED_SECONDS = 90
 
@@ -59,7 +61,7 @@ class Helper:
         self.listener.server_close()
 
     def do_topic(self, name, type="NORMAL", queues=4):
-        with Connection(self.broker) as c:
+        with Connection(self.broker, BROKER_SECONDS) as c:
             expect(c.call(UPDATE_AND_CREATE_TOPIC, {
                 "topic": name, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": 6,
                 "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": False,
@@ -71,11 +73,11 @@ class Helper:
                   "consumeMessageOrderly": order, "retryQueueNums": 1, "retryMaxTimes": retries, "brokerId": 0,
                   "whichBrokerWhenConsumeSlowly": 1, "notifyConsumerIdsChangedEnable": True,
                   "attributes": attributes or {}}
-        with Connection(self.broker) as c:
+        with Connection(self.broker, BROKER_SECONDS) as c:
             expect(c.call(UPDATE_GROUP, body=json.dumps(config).encode()), SUCCESS)
 
     def do_send(self, topic, body, properties=()):
-        with Connection(self.broker) as c:
+        with Connection(self.broker, BROKER_SECONDS) as c:
             send(c, topic, body.encode(), properties=properties_of(**dict(properties)))
 
     def do_stored(self, topic, count):
@@ -84,7 +86,7 @@ class Helper:
         while True:
             known = route(self.namesrv, topic)
             queues = known["queueDatas"][0]["readQueueNums"] if known else 0
-            with Connection(self.broker) as c:
+            with Connection(self.broker, BROKER_SECONDS) as c:
                 for queue in range(queues):
                     _read_on(c, topic, queue, found.setdefault(queue, []))
             everything = [m for queue in sorted(found) for m in found[queue]]
@@ -98,7 +100,7 @@ class Helper:
     def do_committed(self, topic, group):
         queues = await_route(self.namesrv, topic, ROUTE_SECONDS)["queueDatas"][0]["readQueueNums"]
         committed = 0
-        with Connection(self.broker) as c:
+        with Connection(self.broker, BROKER_SECONDS) as c:
             for queue in range(queues):
                 answer = c.call(QUERY_CONSUMER_OFFSET, {"consumerGroup": group, "topic": topic, "queueId": queue})
                 committed += int(answer.ext["offset"]) if answer.code == SUCCESS else 0

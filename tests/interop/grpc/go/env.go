@@ -22,6 +22,8 @@ import (
 const (
 	poll  = 5 * time.Second // a poll that finds nothing lasts this long; the proxy allows no less
 	limit = time.Minute
+	// The default of three seconds is short for two cores that run everything at once.
+	requestLimit = 30 * time.Second
 )
 
 var background = context.Background()
@@ -137,10 +139,16 @@ func (e *env) config(group string) *rmq.Config {
 	return &rmq.Config{Endpoint: e.grpc, ConsumerGroup: group, Credentials: &credentials.SessionCredentials{}}
 }
 
+// patient gives a client that is not yet started time for its requests.
+func patient(client interface{}) {
+	client.(interface{ SetRequestTimeout(time.Duration) }).SetRequestTimeout(requestLimit)
+}
+
 func (e *env) producer(topic string, options ...rmq.ProducerOption) rmq.Producer {
 	// The library's Start does not return for a producer without topics.
 	p, err := rmq.NewProducer(e.config(""), append(options, rmq.WithTopics(topic))...)
 	check(err)
+	patient(p)
 	check(p.Start())
 	e.closeLater(p.GracefulStop)
 	return p
@@ -150,6 +158,7 @@ func (e *env) simple(group, topic string, filter *rmq.FilterExpression) rmq.Simp
 	c, err := rmq.NewSimpleConsumer(e.config(group), rmq.WithSimpleAwaitDuration(poll),
 		rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}))
 	check(err)
+	patient(c)
 	check(c.Start())
 	e.closeLater(c.GracefulStop)
 	return c
@@ -162,6 +171,7 @@ func (e *env) push(group, topic string, filter *rmq.FilterExpression, f listener
 		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}),
 		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: f}))
 	check(err)
+	patient(c)
 	check(c.Start())
 	e.closeLater(c.GracefulStop)
 	return c

@@ -17,8 +17,8 @@ const (
 )
 
 var restarting = []scenario{
-	{"restart-by-sigterm", "restart", 300, func(e *env) { traffic(e, "TERM") }},
-	{"restart-by-sigkill", "restart", 300, func(e *env) { traffic(e, "KILL") }},
+	{"restart-by-sigterm", "restart", 450, func(e *env) { traffic(e, "TERM") }},
+	{"restart-by-sigkill", "restart", 450, func(e *env) { traffic(e, "KILL") }},
 }
 
 func traffic(e *env, how string) {

@@ -78,7 +78,7 @@ class Env {
 
   #options() {
     // The default of three seconds is short for two cores that run everything at once.
-    return { endpoints: this.addresses.grpc, namespace: '', requestTimeout: 10_000, logger: silent };
+    return { endpoints: this.addresses.grpc, namespace: '', requestTimeout: 30_000, logger: silent };
   }
 
   producer(topic, checker) {

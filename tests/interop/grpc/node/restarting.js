@@ -46,6 +46,6 @@ async function traffic(env, how) {
 }
 
 exports.scenarios = {
-  'restart-by-sigterm': { kind: 'restart', seconds: 300, run: env => traffic(env, 'TERM') },
-  'restart-by-sigkill': { kind: 'restart', seconds: 300, run: env => traffic(env, 'KILL') },
+  'restart-by-sigterm': { kind: 'restart', seconds: 450, run: env => traffic(env, 'TERM') },
+  'restart-by-sigkill': { kind: 'restart', seconds: 450, run: env => traffic(env, 'KILL') },
 };

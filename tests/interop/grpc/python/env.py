@@ -67,7 +67,7 @@ class Env:
 
     def _configuration(self):
         # The default of three seconds is short for two cores that run everything at once.
-        return ClientConfiguration(self.grpc, Credentials(), request_timeout=10)
+        return ClientConfiguration(self.grpc, Credentials(), request_timeout=30)
 
     def producer(self, *topics, checker=None):
         return self._started(Producer(self._configuration(), topics, checker=checker))

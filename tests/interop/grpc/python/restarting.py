@@ -14,12 +14,12 @@ BEFORE, MESSAGES = 300, 900
 CONSUMED_SECONDS = 150
 
 
-@scenario(300, kind="restart")
+@scenario(450, kind="restart")
 def restart_by_sigterm(env):
     traffic(env, "TERM")
 
 
-@scenario(300, kind="restart")
+@scenario(450, kind="restart")
 def restart_by_sigkill(env):
     traffic(env, "KILL")
 

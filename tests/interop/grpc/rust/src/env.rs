@@ -113,7 +113,7 @@ impl Env {
         option.set_access_url(self.addresses.grpc.clone());
         option.set_enable_tls(false);
         // The default of three seconds is short for two cores that run everything at once.
-        option.set_timeout(Duration::from_secs(10));
+        option.set_timeout(Duration::from_secs(30));
         option.set_long_polling_timeout(POLL);
         option
     }

@@ -40,7 +40,7 @@ pub fn restart<F: Future<Output = ()> + Send + 'static>(
     name: &'static str,
     run: impl Fn(Arc<Env>) -> F + Send + Sync + 'static,
 ) -> Scenario {
-    Scenario { kind: "restart", seconds: 300, ..together(name, run) }
+    Scenario { kind: "restart", seconds: 450, ..together(name, run) }
 }
 
 fn main() {

@@ -120,7 +120,7 @@ final class Env extends Checks {
 
     ClientConfiguration configuration() {
         // The default of three seconds is short for two cores that run everything at once.
-        return ClientConfiguration.newBuilder().setEndpoints(shared.grpc).setRequestTimeout(Duration.ofSeconds(10)).build();
+        return ClientConfiguration.newBuilder().setEndpoints(shared.grpc).setRequestTimeout(Duration.ofSeconds(30)).build();
     }
 
     Producer producer(String... topics) throws Exception {

@@ -20,8 +20,8 @@ final class Restarting {
     private static final int CONSUMED_MS = 150_000;
 
     static final List<Scenario> SCENARIOS = new Scenario.Group("restart")
-        .add("restart-by-sigterm", 300, env -> traffic(env, "TERM"))
-        .add("restart-by-sigkill", 300, env -> traffic(env, "KILL"))
+        .add("restart-by-sigterm", 450, env -> traffic(env, "TERM"))
+        .add("restart-by-sigkill", 450, env -> traffic(env, "KILL"))
         .all;
 
     private static void traffic(Env env, String how) throws Exception {
