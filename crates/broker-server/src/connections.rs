@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use broker::{Asked, Broker, Client, ConnectionId, TransactionCheck};
+use broker::{Asked, Broker, Client, ConnectionId, TransactionCheck, Unsubscribed};
 use parking_lot::Mutex;
 use protocol::request::{
-    CheckTransactionState, CheckTransactionStateHeader, ConsumerGroupHeader, NotifyConsumerIdsChanged, Request,
+    CheckTransactionState, CheckTransactionStateHeader, ConsumerGroupHeader, NotifyConsumerIdsChanged,
+    NotifyUnsubscribeLite, NotifyUnsubscribeLiteHeader, Request,
 };
 use protocol::{Frame, name};
 use remoting::Peer;
@@ -87,6 +88,17 @@ impl Client for Line {
         if let Err(error) = self.peer.notify(frame) {
             // Another producer may be asked at the next check.
             debug!(group = check.group, client = %self.peer.remote(), %error, "producer not asked about a transaction");
+        }
+    }
+
+    fn lite_topic_lost(&self, gone: &Unsubscribed) {
+        let header = NotifyUnsubscribeLiteHeader {
+            lite_topic: &gone.lite_topic,
+            consumer_group: &gone.group,
+            client_id: &gone.client_id,
+        };
+        if let Err(error) = self.peer.notify(Frame::request(NotifyUnsubscribeLite::CODE, &header)) {
+            debug!(client = gone.client_id, lite_topic = gone.lite_topic, %error, "client not told of a lost lite topic");
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{Broker, ConnectionId, Members, TransactionCheck};
+use crate::{Broker, ConnectionId, Members, TransactionCheck, Unsubscribed};
 
 /// What somebody waits for.
 pub type Asked = Pin<Box<dyn Future<Output = Result<Told, AskError>> + Send>>;
@@ -23,6 +23,9 @@ pub trait Client: Send + Sync {
 
     /// Asks a producer what became of a transaction. Its answer comes as a decision, or not at all.
     fn check_transaction(&self, check: &TransactionCheck);
+
+    /// Another client of the group took a lite topic over.
+    fn lite_topic_lost(&self, gone: &Unsubscribed);
 
     /// Asks something on behalf of an admin tool. `None` when the client speaks the wire that admin tools speak:
     /// their request is then handed on as it is.

@@ -4,18 +4,17 @@
 
 use std::time::Duration;
 
-use broker::{Ack, ChangeInvisible};
 use protocol::receipt::Receipt;
 
 use crate::context::Context;
 use crate::limits::ACK_ENTRIES_MAX;
-use crate::renew::renewed;
+use crate::settle::Place;
 use crate::status::{self, Refusal};
 use crate::v2::{
     AckMessageEntry, AckMessageRequest, AckMessageResponse, AckMessageResultEntry, ChangeInvisibleDurationRequest,
     ChangeInvisibleDurationResponse, Code,
 };
-use crate::validate;
+use crate::{lite, validate};
 
 /// What was handed back comes again no sooner. Java looks once a second for what became visible; some clients rely on
 /// that: Node's push consumer asks for no pause at all, and would use up all attempts in a blink.
@@ -45,7 +44,8 @@ pub(crate) fn ack(context: &Context, request: AckMessageRequest) -> Result<AckMe
         return Err(Refusal::new(Code::PayloadTooLarge, message));
     }
     let result = |entry: AckMessageEntry| {
-        let status = match ack_one(context, group, topic, &entry.receipt_handle) {
+        let lite_topic = entry.lite_topic.as_deref().filter(|lite_topic| !lite_topic.is_empty());
+        let status = match ack_one(context, Place { group, topic, lite_topic }, &entry.receipt_handle) {
             Ok(()) => status::ok(),
             Err(refusal) => refusal.into(),
         };
@@ -58,19 +58,21 @@ pub(crate) fn ack(context: &Context, request: AckMessageRequest) -> Result<AckMe
 }
 
 /// Acks the message of a handle.
-pub(crate) fn ack_one(context: &Context, group: &str, topic: &str, handle: &str) -> Result<(), Refusal> {
-    let receipt = receipt(context, group, topic, handle)?;
+fn ack_one(context: &Context, place: Place<'_>, handle: &str) -> Result<(), Refusal> {
+    let receipt = receipt(context, place.group, place.topic, handle)?;
     check_alive(context, &receipt)?;
-    ack_receipt(context, group, topic, &receipt)
+    ack_receipt(context, place, &receipt)
 }
 
-pub(crate) fn ack_receipt(context: &Context, group: &str, topic: &str, receipt: &Receipt) -> Result<(), Refusal> {
-    let (queue_id, queue_offset) = (receipt.queue_id, receipt.queue_offset);
-    let acked = context.broker.ack(&Ack { topic, group, queue_id, queue_offset, receipt });
-    acked.map_err(|error| Refusal { message: format!("ack failed: status is abnormal: {error}"), ..error.into() })
+pub(crate) fn ack_receipt(context: &Context, place: Place<'_>, receipt: &Receipt) -> Result<(), Refusal> {
+    let abnormal = |error: broker::Error| {
+        let message = format!("ack failed: status is abnormal: {error}");
+        Refusal { message, ..error.into() }
+    };
+    place.ack(context, receipt).map_err(abnormal)
 }
 
-pub(crate) fn change_invisible(
+pub(crate) async fn change_invisible(
     context: &Context,
     request: &ChangeInvisibleDurationRequest,
 ) -> Result<ChangeInvisibleDurationResponse, Refusal> {
@@ -82,15 +84,9 @@ pub(crate) fn change_invisible(
     let invisible = invisible.max(INVISIBLE_MIN);
     let receipt = receipt(context, group, topic, &request.receipt_handle)?;
     check_alive(context, &receipt)?;
-    let changed = context.broker.change_invisible(&ChangeInvisible {
-        topic,
-        group,
-        queue_id: receipt.queue_id,
-        queue_offset: receipt.queue_offset,
-        receipt: &receipt,
-        invisible,
-        suspend: request.suspend.unwrap_or(false),
-    })?;
-    let receipt_handle = renewed(&receipt, changed).to_string();
+    let lite_topic = lite::of_receipt(context, group, request.lite_topic.as_deref(), &receipt).await?;
+    let place = Place { group, topic, lite_topic: lite_topic.as_deref() };
+    let changed = place.change_invisible(context, &receipt, invisible, request.suspend.unwrap_or(false))?;
+    let receipt_handle = changed.to_string();
     Ok(ChangeInvisibleDurationResponse { status: Some(status::ok()), receipt_handle })
 }

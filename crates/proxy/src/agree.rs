@@ -9,6 +9,7 @@ use protocol::body::GroupConfig;
 use serde::Deserialize;
 
 use crate::limits::RECEIVE_MESSAGES_MAX;
+use crate::lite;
 use crate::v2::retry_policy::Strategy;
 use crate::v2::settings::PubSub;
 use crate::v2::{CustomizedBackoff, ExponentialBackoff, Metric, RetryPolicy, Settings};
@@ -20,8 +21,6 @@ const PRODUCER_ATTEMPTS: i32 = 3;
 const PRODUCER_BACKOFF: (Duration, Duration, f32) = (Duration::from_millis(10), Duration::from_secs(1), 2.0);
 /// Source: `grpcClientConsumerMaxLongPollingTimeoutMillis`.
 const LONG_POLLING: Duration = Duration::from_secs(20);
-/// Source: `lite.sub.client.quota`.
-const LITE_SUBSCRIPTIONS: i32 = 2000;
 
 /// What a client that said this is told. `group` is that of a consumer.
 pub(crate) fn agreed(broker: &Broker, said: &Settings, group: &GroupConfig, check_message_type: bool) -> Settings {
@@ -42,7 +41,7 @@ pub(crate) fn agreed(broker: &Broker, said: &Settings, group: &GroupConfig, chec
             subscription.fifo = Some(group.consume_message_orderly);
             subscription.receive_batch_size = Some(RECEIVE_MESSAGES_MAX);
             subscription.long_polling_timeout = Some(proto(LONG_POLLING));
-            subscription.lite_subscription_quota = Some(LITE_SUBSCRIPTIONS);
+            subscription.lite_subscription_quota = Some(lite::quota(group));
             subscription.max_lite_topic_size = Some(LITE_TOPIC_BYTES_MAX as i32);
             settings.backoff_policy =
                 Some(RetryPolicy { max_attempts: max_attempts(group), strategy: Some(Backoff::of(group).strategy()) });

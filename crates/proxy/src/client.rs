@@ -19,13 +19,13 @@ use crate::v2::settings::PubSub;
 use crate::v2::{
     ClientType, Code, FilterExpression, FilterType, HeartbeatResponse, NotifyClientTerminationResponse, Settings,
 };
-use crate::{agree, validate};
+use crate::{agree, lite, validate};
 
 /// Time between two looks at all clients. Source: `GrpcClientSettingsManager`, `DefaultReceiptHandleManager`.
 const ROUND: Duration = Duration::from_secs(5);
 
 /// What kind of client the settings speak of.
-fn kind(settings: &Settings) -> ClientType {
+pub(crate) fn kind(settings: &Settings) -> ClientType {
     ClientType::try_from(settings.client_type.unwrap_or_default()).unwrap_or(ClientType::Unspecified)
 }
 
@@ -66,16 +66,16 @@ impl Context {
                 Ok(Arc::default())
             }
             Some(PubSub::Subscription(subscription)) => {
-                if matches!(kind(said), ClientType::LitePushConsumer | ClientType::LiteSimpleConsumer) {
-                    return Err(Refusal::new(Code::NotImplemented, "lite topics are not supported yet"));
-                }
                 too_many(subscription.subscriptions.len())?;
                 let group = validate::group(subscription.group.as_ref())?;
                 for entry in &subscription.subscriptions {
                     validate::topic(entry.topic.as_ref())?;
                     self.broker.check_filter(filter(entry.expression.as_ref()))?;
                 }
-                Ok(self.broker.groups().require(group)?)
+                let group = self.broker.groups().require(group)?;
+                let first = subscription.subscriptions.first().and_then(|entry| entry.topic.as_ref());
+                lite::check(kind(said), &group, first.map(|topic| &*topic.name))?;
+                Ok(group)
             }
             None => Err(Refusal::new(Code::BadRequest, "the settings name neither a publishing nor a subscription")),
         }
@@ -97,7 +97,7 @@ impl Context {
                     consume_from_where: Some("CONSUME_FROM_LAST_OFFSET".into()),
                     consume_type: Some(
                         match kind(&said) {
-                            ClientType::PushConsumer => "CONSUME_PASSIVELY",
+                            ClientType::PushConsumer | ClientType::LitePushConsumer => "CONSUME_PASSIVELY",
                             _ => "CONSUME_ACTIVELY",
                         }
                         .into(),
@@ -122,7 +122,10 @@ impl Context {
     }
 
     /// Removes a client from everything.
-    pub(crate) fn forget(&self, client: &Client) {
+    pub(crate) fn forget(&self, client: &Arc<Client>) {
+        if lite::is_lite(kind(&client.said().0)) {
+            lite::leave(self, client);
+        }
         self.clients.remove(&client.id);
         self.broker.reach().remove(client.connection);
         let changed = self.broker.sessions().disconnected(client.connection);
@@ -179,7 +182,8 @@ pub(crate) fn heartbeat(context: &Context, caller: &Caller) -> Result<HeartbeatR
     if !matches!(
         kind(&said),
         ClientType::Producer | ClientType::PushConsumer | ClientType::SimpleConsumer | ClientType::PullConsumer
-    ) {
+    ) && !lite::is_lite(kind(&said))
+    {
         return Err(Refusal::new(Code::UnrecognizedClientType, format!("{:?} is not served here", kind(&said))));
     }
     context.check(&said)?;

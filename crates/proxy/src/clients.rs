@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use broker::{AskError, Asked, ConnectionId, Question, Told, TransactionCheck};
+use broker::{AskError, Asked, ConnectionId, Question, Told, TransactionCheck, Unsubscribed};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
@@ -172,13 +172,15 @@ impl Client {
         line
     }
 
-    /// A stream has ended.
-    pub(crate) fn hang_up(&self, number: u64) {
+    /// A stream has ended. Returns whether the client has no other.
+    pub(crate) fn hang_up(&self, number: u64) -> bool {
         let mut state = self.state.lock();
-        if state.stream.as_ref().is_some_and(|stream| stream.number == number) {
+        let last = state.stream.as_ref().is_some_and(|stream| stream.number == number);
+        if last {
             state.stream = None;
             state.questions.clear();
         }
+        last
     }
 
     /// Tells the client its settings, if they are not what it was told before.
@@ -253,6 +255,13 @@ impl broker::Client for Client {
         if let Err(error) = self.command(Command::RecoverOrphanedTransactionCommand(command)) {
             // Another producer may be asked at the next check.
             debug!(group = check.group, %error, "producer not asked about a transaction");
+        }
+    }
+
+    fn lite_topic_lost(&self, gone: &Unsubscribed) {
+        let command = v2::NotifyUnsubscribeLiteCommand { lite_topic: gone.lite_topic.clone() };
+        if let Err(error) = self.command(Command::NotifyUnsubscribeLiteCommand(command)) {
+            debug!(group = gone.group, lite_topic = gone.lite_topic, %error, "client not told that it lost a lite topic");
         }
     }
 

@@ -8,9 +8,10 @@ use broker::SendBack;
 
 use crate::ack;
 use crate::context::Context;
+use crate::settle::Place;
 use crate::status::{self, Refusal};
 use crate::v2::{Code, ForwardMessageToDeadLetterQueueRequest, ForwardMessageToDeadLetterQueueResponse};
-use crate::validate;
+use crate::{lite, validate};
 
 pub(crate) async fn forward(
     context: &Context,
@@ -22,7 +23,8 @@ pub(crate) async fn forward(
     let offset = receipt.log_offset;
     let offset = offset.ok_or_else(|| Refusal::new(Code::InvalidReceiptHandle, "commit log offset is empty"))?;
     bury(context, group, offset).await?;
-    ack::ack_receipt(context, group, topic, &receipt)?;
+    let lite_topic = lite::of_receipt(context, group, request.lite_topic.as_deref(), &receipt).await?;
+    ack::ack_receipt(context, Place { group, topic, lite_topic: lite_topic.as_deref() }, &receipt)?;
     Ok(ForwardMessageToDeadLetterQueueResponse { status: Some(status::ok()) })
 }
 

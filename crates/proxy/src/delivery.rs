@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Poll};
 
-use broker::{ChangeInvisible, PoppedMessage};
+use broker::PoppedMessage;
 use futures_util::Stream;
 use protocol::record::RecordView;
 use tracing::debug;
@@ -18,7 +18,9 @@ use tracing::debug;
 use crate::clients::Client;
 use crate::context::Context;
 use crate::convert::{self, Received};
+use crate::lite;
 use crate::renew::WHEN_GONE;
+use crate::settle::Place;
 use crate::status::{self, Refusal};
 use crate::v2::receive_message_response::Content;
 use crate::v2::{ReceiveMessageResponse, Status};
@@ -31,6 +33,8 @@ pub(crate) struct Delivery {
     client: Option<Arc<Client>>,
     /// Kept invisible while the client works on them.
     renewed: bool,
+    /// Of lite topics.
+    lite: bool,
     status: Option<Status>,
     messages: VecDeque<PoppedMessage>,
     /// Bytes of the message that was handed out last. The next one is asked for when there is room again, so only then
@@ -39,26 +43,35 @@ pub(crate) struct Delivery {
     ended: bool,
 }
 
+/// What kind of messages are delivered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kind {
+    /// They are kept invisible while the client works on them.
+    pub(crate) renewed: bool,
+    /// They are of lite topics.
+    pub(crate) lite: bool,
+}
+
 impl Delivery {
     pub(crate) fn new(
         context: Arc<Context>,
         (group, topic): (&str, &str),
         client: Option<Arc<Client>>,
-        renewed: bool,
+        Kind { renewed, lite }: Kind,
         messages: VecDeque<PoppedMessage>,
     ) -> Delivery {
         let (group, topic) = (group.to_owned(), topic.to_owned());
         let bytes = messages.iter().map(|message| message.record.len()).sum();
         let status = Some(status::ok());
         let delivery =
-            Delivery { context, group, topic, client, renewed, status, messages, handed_out: 0, ended: false };
+            Delivery { context, group, topic, client, renewed, lite, status, messages, handed_out: 0, ended: false };
         delivery.count(|unread| unread.fetch_add(bytes, Ordering::Relaxed));
         delivery
     }
 
     /// A delivery of nothing but a refusal.
     pub(crate) fn refused(context: Arc<Context>, refusal: Refusal) -> Delivery {
-        let mut delivery = Delivery::new(context, ("", ""), None, false, VecDeque::new());
+        let mut delivery = Delivery::new(context, ("", ""), None, Kind::default(), VecDeque::new());
         delivery.status = Some(refusal.into());
         delivery
     }
@@ -69,6 +82,10 @@ impl Delivery {
         if let Some(client) = &self.client {
             change(&client.unread);
         }
+    }
+
+    fn lite_topic(&self, message: &PoppedMessage) -> Option<String> {
+        self.lite.then(|| lite::lite_topic(&message.record)).flatten()
     }
 
     fn taken(&mut self) {
@@ -95,8 +112,10 @@ impl Delivery {
             if self.renewed
                 && let Some(client) = &self.client
             {
-                let of = (&*self.group, &*self.topic);
-                self.context.renewals.hold(&client.id, of, &handle, message.receipt, message.deliveries);
+                let lite_topic = self.lite_topic(&message);
+                let (group, topic) = (&*self.group, &*self.topic);
+                let place = Place { group, topic, lite_topic: lite_topic.as_deref() };
+                self.context.renewals.hold(&client.id, place, &handle, message.receipt, message.deliveries);
             }
             return Some(Content::Message(content));
         }
@@ -121,16 +140,9 @@ impl Drop for Delivery {
         for message in std::mem::take(&mut self.messages) {
             let bytes = message.record.len();
             self.count(|unread| unread.fetch_sub(bytes, Ordering::Relaxed));
-            let change = ChangeInvisible {
-                topic: &self.topic,
-                group: &self.group,
-                queue_id: message.receipt.queue_id,
-                queue_offset: message.receipt.queue_offset,
-                receipt: &message.receipt,
-                invisible: WHEN_GONE,
-                suspend: false,
-            };
-            if let Err(error) = self.context.broker.change_invisible(&change) {
+            let lite_topic = self.lite_topic(&message);
+            let place = Place { group: &self.group, topic: &self.topic, lite_topic: lite_topic.as_deref() };
+            if let Err(error) = place.change_invisible(&self.context, &message.receipt, WHEN_GONE, false) {
                 // It becomes visible at the end of its invisible time.
                 debug!(group = self.group, topic = self.topic, %error, "message not given back");
             }

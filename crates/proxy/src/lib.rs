@@ -33,6 +33,7 @@ mod receive;
 mod renew;
 mod route;
 mod send;
+mod settle;
 mod transaction;
 
 mod limits;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::{Ack, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
+use broker::{PopFrom, PopLiteRequest, PopRequest, PopStatus, Popped, PoppedMessage};
 use protocol::properties;
 use protocol::record::RecordView;
 use protocol::tag::TagFilter;
@@ -16,11 +16,12 @@ use tracing::debug;
 use crate::caller::Caller;
 use crate::clients::Client;
 use crate::context::Context;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Kind};
 use crate::limits::{RECEIVE_MESSAGES_MAX, UNREAD_MAX, UNREAD_OF_A_CLIENT};
+use crate::settle::Place;
 use crate::status::Refusal;
 use crate::v2::{Code, FilterType, ReceiveMessageRequest};
-use crate::{agree, client, dead_letter, renew, validate};
+use crate::{agree, client, dead_letter, lite, renew, validate};
 
 /// Source: `grpcClientConsumerMinLongPollingTimeoutMillis`, `grpcClientConsumerMaxLongPollingTimeoutMillis`.
 const POLLING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
@@ -63,6 +64,23 @@ async fn try_receive(
         return Err(Refusal::new(Code::TooManyRequests, "too much was received and not read yet"));
     }
     let config = context.broker.groups().require(group)?;
+    if let Some(client) = known.as_ref().filter(|client| lite::is_lite(client::kind(&client.said().0))) {
+        let pop = context.broker.begin_pop_lite(&PopLiteRequest {
+            client_id: &client.id,
+            group,
+            topic,
+            max_messages: request.batch_size.clamp(1, RECEIVE_MESSAGES_MAX),
+            invisible,
+            wait,
+            attempt_id: request.attempt_id.as_deref(),
+        })?;
+        let popped = tokio::select! {
+            popped = pop.run() => popped?,
+            () = context.stop.cancelled() => return Err(nothing("the server is stopping")),
+        };
+        let kind = Kind { renewed, lite: true };
+        return Ok(Delivery::new(context.clone(), (group, topic), known, kind, messages(popped)?));
+    }
     let pop = context.broker.begin_pop(&PopRequest {
         group,
         topic,
@@ -87,7 +105,8 @@ async fn try_receive(
         return Err(nothing("no match message"));
     }
     let messages = std::mem::take(&mut found.messages);
-    Ok(Delivery::new(context.clone(), (group, topic), known, renewed, messages))
+    let kind = Kind { renewed, lite: false };
+    Ok(Delivery::new(context.clone(), (group, topic), known, kind, messages))
 }
 
 fn nothing(message: &str) -> Refusal {
@@ -178,9 +197,7 @@ impl Found<'_> {
 }
 
 fn ack(context: &Context, group: &str, topic: &str, message: &PoppedMessage) {
-    let receipt = &message.receipt;
-    let (queue_id, queue_offset) = (receipt.queue_id, receipt.queue_offset);
-    if let Err(error) = context.broker.ack(&Ack { topic, group, queue_id, queue_offset, receipt }) {
+    if let Err(error) = (Place { group, topic, lite_topic: None }).ack(context, &message.receipt) {
         debug!(group, topic, %error, "message that nobody gets not acked, it comes again");
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use broker::ChangeInvisible;
 use parking_lot::Mutex;
 use protocol::receipt::Receipt;
 use tracing::{debug, warn};
@@ -15,6 +14,7 @@ use tracing::{debug, warn};
 use crate::agree::Backoff;
 use crate::context::Context;
 use crate::limits::RENEWED_MAX;
+use crate::settle::Place;
 
 /// For how long a push consumer gets a message at first. Source: `defaultInvisibleTimeMills`.
 pub(crate) const FIRST: Duration = Duration::from_secs(60);
@@ -51,6 +51,7 @@ struct Key {
 #[derive(Debug, Clone)]
 struct Held {
     client_id: String,
+    lite_topic: Option<String>,
     receipt: Receipt,
     first_pop_ms: i64,
     deliveries: i32,
@@ -71,7 +72,7 @@ impl Renewals {
     pub(crate) fn hold(
         &self,
         client_id: &str,
-        (group, topic): (&str, &str),
+        Place { group, topic, lite_topic }: Place<'_>,
         handle: &str,
         receipt: Receipt,
         deliveries: i32,
@@ -82,8 +83,8 @@ impl Renewals {
             return;
         }
         let first_pop_ms = receipt.pop_ms;
-        let client_id = client_id.to_owned();
-        let message = Held { client_id, receipt, first_pop_ms, deliveries, renewals: 0, failures: 0 };
+        let (client_id, lite_topic) = (client_id.to_owned(), lite_topic.map(str::to_owned));
+        let message = Held { client_id, lite_topic, receipt, first_pop_ms, deliveries, renewals: 0, failures: 0 };
         held.insert(key(group, topic, handle), message);
     }
 
@@ -96,7 +97,7 @@ impl Renewals {
     pub(crate) fn release(&self, context: &Context, client_id: &str) {
         let gone: Vec<_> = self.0.lock().extract_if(|_, held| held.client_id == client_id).collect();
         for (key, held) in gone {
-            change(context, &key, &held.receipt, WHEN_GONE);
+            change(context, &key, &held, WHEN_GONE);
         }
     }
 
@@ -104,7 +105,7 @@ impl Renewals {
     /// the receipt that its client has, and may still be acked.
     pub(crate) fn end(&self, context: &Context) {
         for (key, held) in self.0.lock().drain().filter(|(_, held)| held.renewals > 0) {
-            change(context, &key, &held.receipt, WHEN_GONE);
+            change(context, &key, &held, WHEN_GONE);
         }
     }
 
@@ -134,7 +135,7 @@ impl Renewals {
                 Some(group) if too_long => Backoff::of(&group).pause(held.deliveries),
                 _ => WHEN_GONE,
             };
-            change(context, &key, &held.receipt, pause);
+            change(context, &key, &held, pause);
             return;
         }
         let invisible = NEXT[held.renewals.min(NEXT.len() - 1)];
@@ -142,7 +143,7 @@ impl Renewals {
         if !all.contains_key(&key) {
             return;
         }
-        match change(context, &key, &held.receipt, invisible) {
+        match change(context, &key, &held, invisible) {
             Some(receipt) => {
                 held.receipt = receipt;
                 held.renewals += 1;
@@ -160,32 +161,13 @@ impl Renewals {
 }
 
 /// Changes the invisible time; the answer is the new receipt.
-fn change(context: &Context, key: &Key, receipt: &Receipt, invisible: Duration) -> Option<Receipt> {
-    let change = ChangeInvisible {
-        topic: &key.topic,
-        group: &key.group,
-        queue_id: receipt.queue_id,
-        queue_offset: receipt.queue_offset,
-        receipt,
-        invisible,
-        suspend: false,
-    };
-    match context.broker.change_invisible(&change) {
-        Ok(invisible) => Some(renewed(receipt, invisible)),
-        Err(error) => {
-            debug!(group = key.group, topic = key.topic, offset = receipt.queue_offset, %error, "receipt not renewed");
-            None
-        }
-    }
-}
-
-/// The receipt of a message whose invisible time was changed. Source: `ConsumerProcessor.changeInvisibleTime`.
-pub(crate) fn renewed(receipt: &Receipt, invisible: broker::Invisible) -> Receipt {
-    Receipt {
-        start_offset: receipt.queue_offset,
-        pop_ms: invisible.pop_ms,
-        invisible_ms: invisible.invisible_ms,
-        revive_queue: invisible.revive_queue,
-        ..receipt.clone()
-    }
+fn change(context: &Context, key: &Key, held: &Held, invisible: Duration) -> Option<Receipt> {
+    let place = Place { group: &key.group, topic: &key.topic, lite_topic: held.lite_topic.as_deref() };
+    let changed = place.change_invisible(context, &held.receipt, invisible, false);
+    changed
+        .inspect_err(|error| {
+            let offset = held.receipt.queue_offset;
+            debug!(group = key.group, topic = key.topic, offset, %error, "receipt not renewed");
+        })
+        .ok()
 }

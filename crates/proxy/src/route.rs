@@ -12,7 +12,7 @@ use crate::v2::{
     Assignment, Broker, Code, Endpoints, MessageQueue, MessageType, Permission, QueryAssignmentRequest,
     QueryAssignmentResponse, QueryRouteRequest, QueryRouteResponse, Resource,
 };
-use crate::validate;
+use crate::{lite, validate};
 
 pub(crate) fn route(
     context: &Context,
@@ -94,7 +94,8 @@ pub(crate) fn assignment(
         }),
     };
     // All queues at once, unless their order counts: then a client receives from each by itself.
-    let queues = if group.consume_message_orderly { 0..config.read_queue_nums } else { -1..0 };
+    let queues =
+        if group.consume_message_orderly && lite::parent(&group).is_none() { 0..config.read_queue_nums } else { -1..0 };
     Ok(QueryAssignmentResponse { status: Some(status::ok()), assignments: queues.map(assignment).collect() })
 }
 

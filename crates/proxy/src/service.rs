@@ -113,7 +113,7 @@ impl MessagingService for Service {
         &self,
         request: Request<ChangeInvisibleDurationRequest>,
     ) -> Called<ChangeInvisibleDurationResponse> {
-        called(request, async |_, request| ack::change_invisible(&self.0, &request)).await
+        called(request, async |_, request| ack::change_invisible(&self.0, &request).await).await
     }
 
     async fn recall_message(&self, request: Request<RecallMessageRequest>) -> Called<RecallMessageResponse> {
@@ -124,6 +124,6 @@ impl MessagingService for Service {
         &self,
         request: Request<SyncLiteSubscriptionRequest>,
     ) -> Called<SyncLiteSubscriptionResponse> {
-        called(request, async |_, request| lite::sync(&request)).await
+        called(request, async |caller, request| lite::sync(&self.0, &caller, &request)).await
     }
 }

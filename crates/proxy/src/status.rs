@@ -53,6 +53,7 @@ fn code_of(error: &broker::Error) -> Code {
         Error::Filter(_) => Code::IllegalFilterExpression,
         Error::Unsupported(_) => Code::NotImplemented,
         Error::Store(store::Error::Busy { .. }) => Code::TooManyRequests,
+        Error::Quota(_) => Code::LiteSubscriptionQuotaExceeded,
         // Names and numbers were checked before; what is left is the same to a client as a failure in here.
         _ => Code::InternalServerError,
     }

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::status::{self, Refusal};
 use crate::v2::telemetry_command::Command;
 use crate::v2::{Code, Status, TelemetryCommand};
+use crate::{client, lite};
 
 pub(crate) type Commands = Pin<Box<dyn Stream<Item = Result<TelemetryCommand, tonic::Status>> + Send>>;
 
@@ -141,8 +142,12 @@ fn told(caller: &Caller, status: Option<Status>, read: impl FnOnce(Code) -> Opti
 impl Drop for Line {
     fn drop(&mut self) {
         self.context.clients.leave();
-        if let Some(client) = &self.client {
-            client.hang_up(self.number);
+        if let Some(client) = &self.client
+            && client.hang_up(self.number)
+            && lite::is_lite(client::kind(&client.said().0))
+        {
+            // It subscribes again when it comes back. Source: `ClientActivity.telemetry`.
+            lite::leave(&self.context, client);
         }
     }
 }

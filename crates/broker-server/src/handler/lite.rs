@@ -3,12 +3,11 @@
 use broker::{LiteAction, LiteStart, LiteSubscription, PopLiteRequest, PopStatus, Unsubscribed};
 use protocol::body::{LiteOffsetOption, LiteSubscriptionEntry, LiteSubscriptions};
 use protocol::request::{
-    LiteClientHeader, LiteDispatchHeader, LiteGroupHeader, LiteTopicHeader, NotifyUnsubscribeLite,
-    NotifyUnsubscribeLiteHeader, ParentTopicHeader, PopLiteMessageHeader, PopLiteMessageReply, Request,
+    LiteClientHeader, LiteDispatchHeader, LiteGroupHeader, LiteTopicHeader, ParentTopicHeader, PopLiteMessageHeader,
+    PopLiteMessageReply,
 };
-use protocol::{Fields, Frame, code, json};
+use protocol::{Fields, code, json};
 use remoting::Response;
-use tracing::debug;
 
 use crate::code::{Outcome, Refusal};
 use crate::connections::id_of;
@@ -104,16 +103,10 @@ fn start(option: &LiteOffsetOption) -> Option<LiteStart> {
     }
 }
 
+/// Whatever wire it speaks.
 fn tell(call: &Call, gone: &Unsubscribed) {
-    let header = NotifyUnsubscribeLiteHeader {
-        lite_topic: &gone.lite_topic,
-        consumer_group: &gone.group,
-        client_id: &gone.client_id,
-    };
-    let peer = gone.connection.and_then(|id| call.context.connections.get(id));
-    let told = peer.map(|peer| peer.notify(Frame::request(NotifyUnsubscribeLite::CODE, &header)));
-    if let None | Some(Err(_)) = told {
-        debug!(client = gone.client_id, lite_topic = gone.lite_topic, "client not told that it lost a lite topic");
+    if let Some(client) = gone.connection.and_then(|id| call.broker().reach().get(id)) {
+        client.lite_topic_lost(gone);
     }
 }
 

@@ -75,7 +75,7 @@ async fn wrong_settings_end_the_stream() {
         (consumer(ClientType::PushConsumer, " ", "T", tags("*")), tonic::Code::InvalidArgument),
         (consumer(ClientType::PushConsumer, "G", "T", sql), tonic::Code::InvalidArgument),
         (consumer(ClientType::PushConsumer, "unknown", "T", tags("*")), tonic::Code::InvalidArgument),
-        (consumer(ClientType::LitePushConsumer, "G", "T", tags("*")), tonic::Code::Internal),
+        (consumer(ClientType::LitePushConsumer, "G", "T", tags("*")), tonic::Code::InvalidArgument),
     ] {
         let mut line = client.telemetry().await;
         line.say(Command::Settings(settings.clone())).await;

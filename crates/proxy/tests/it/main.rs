@@ -7,6 +7,7 @@ mod help;
 mod bounds;
 mod clients;
 mod listener;
+mod lite;
 mod offsets;
 mod receiving;
 mod sending;
