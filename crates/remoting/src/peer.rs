@@ -24,9 +24,12 @@ pub struct Peer {
 /// A request of ours on its way to the peer.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) frame: Frame,
+    /// Boxed, because a channel keeps room for 32 of these, for each of tens of thousands of connections.
+    pub(crate) frame: Box<Frame>,
     pub(crate) reply: Option<oneshot::Sender<Frame>>,
 }
+
+const _: () = assert!(size_of::<Outgoing>() <= 24);
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +100,7 @@ impl Peer {
     /// Sends a request that wants no answer. Gives up at once when the peer does not keep up.
     pub fn notify(&self, mut frame: Frame) -> Result<(), CallError> {
         frame.flag |= FLAG_ONEWAY;
-        self.outgoing.try_send(Outgoing { frame, reply: None }).map_err(|error| match error {
+        self.outgoing.try_send(Outgoing { frame: frame.into(), reply: None }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CallError::Busy(self.remote),
             mpsc::error::TrySendError::Closed(_) => CallError::Closed(self.remote),
         })
@@ -108,7 +111,7 @@ impl Peer {
         let (address, code) = (self.remote, frame.code);
         let exchange = async {
             let (reply, answer) = oneshot::channel();
-            let sent = self.outgoing.send(Outgoing { frame, reply: Some(reply) }).await;
+            let sent = self.outgoing.send(Outgoing { frame: frame.into(), reply: Some(reply) }).await;
             sent.map_err(|_| CallError::Closed(address))?;
             answer.await.map_err(|_| CallError::Closed(address))
         };

@@ -239,6 +239,15 @@ def producer(env):
 
 
 @scenario()
+def set_consume_mode(env):
+    topic, group = env.topic("mode"), env.name("mode-group")
+    env.run("updateSubGroup", "-b", env.address, "-g", group)
+    for option, value, mode in (("-b", env.address, "POP"), ("-c", env.cluster, "PULL")):
+        env.run("setConsumeMode", option, value, "-t", topic, "-g", group, "-m", mode, "-q", 0).has(
+            f"set consume mode to {env.address} success", rf"topic\[{topic}\] group\[{group}\] consume mode\[{mode}\]")
+
+
+@scenario()
 def reset_offset_by_time(env):
     topic, group = env.topic("reset"), env.name("reset-group")
     for number in range(4):
@@ -459,6 +468,58 @@ def clean_unused_topic(env):
 def delete_expired_commit_log(env):
     for option, value in (("-b", env.address), ("-c", env.cluster)):
         env.run("deleteExpiredCommitLog", option, value).has("success")
+
+
+# Lite topics.
+
+def lite_parent(env):
+    """A parent topic and a group bound to it."""
+    topic, group = env.name("parent"), env.name("lite-group")
+    env.run("updateTopic", "-b", env.address, "-t", topic, "-r", 1, "-w", 1, "-a", "+message.type=LITE")
+    env.run("updateSubGroup", "-b", env.address, "-g", group, "--attributes", f"+lite.bind.topic={topic}")
+    env.until(lambda: env.run("topicRoute", "-t", topic, failing=True).has('"queueDatas"'))
+    return topic, group
+
+
+@scenario()
+def get_broker_lite_info(env):
+    topic, group = lite_parent(env)
+    for option, value in (("-b", env.address), ("-c", env.cluster)):
+        env.run("getBrokerLiteInfo", option, value).has(rf"^{env.address}\s+\w+\s+\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\d+\s+\d+")
+    env.run("getBrokerLiteInfo", "-b", env.address, "-d").has(rf'Topic Meta: .*"{topic}":-1', rf'Group Meta: .*"{topic}":\["{group}"\]')
+
+
+@scenario()
+def get_parent_topic_info(env):
+    topic, group = lite_parent(env)
+    env.run("getParentTopicInfo", "-p", topic).has(rf"^{env.broker}\s+-1\s+0\s+0\s+\[{group}\]")
+    env.run("getParentTopicInfo", "-p", env.topic("ordinary"), failing=True).has(rf"^\[{env.broker}\] error")
+
+
+@scenario()
+def get_lite_topic_info(env):
+    topic, _group = lite_parent(env)
+    env.run("getLiteTopicInfo", "-p", topic, "-l", "one").has(
+        rf"\[{topic}\] \[one\] \[%LMQ%\${topic}\$one\]", rf"^{env.broker}\s+0\s+0\s+-\s+true\s+0")
+
+
+@scenario()
+def get_lite_group_info(env):
+    topic, group = lite_parent(env)
+    env.run("getLiteGroupInfo", "-p", topic, "-g", group).has(rf"\[{group}\] \[{topic}\]", "Total Lag Count: 0", "TopK by lag time")
+    env.run("getLiteGroupInfo", "-p", topic, "-g", group, "-l", "one").has(rf"^{env.broker}\s+-\s+-\s+-\s+-")
+
+
+@scenario()
+def get_lite_client_info(env):
+    topic, group = lite_parent(env)
+    env.run("getLiteClientInfo", "-p", topic, "-g", group, "-c", "nobody").has(rf"^{env.broker}\s+N/A\s+N/A\s+N/A")
+
+
+@scenario()
+def trigger_lite_dispatch(env):
+    topic, group = lite_parent(env)
+    env.run("triggerLiteDispatch", "-p", topic, "-g", group).has(rf"^{env.broker}\s+dispatched")
 
 
 # Name servers.

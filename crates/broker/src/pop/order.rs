@@ -87,6 +87,11 @@ impl Batch {
         self.place_of(offset).is_some_and(|at| self.is_acked(at))
     }
 
+    /// Whether everything that was handed out is acked.
+    pub(super) fn is_done(&self) -> bool {
+        (0..self.offsets.len()).all(|at| self.is_acked(at))
+    }
+
     /// How often a message was handed out before.
     pub(crate) fn count(&self, offset: i64) -> i32 {
         self.counts.get(&offset).copied().unwrap_or(0)
@@ -370,6 +375,19 @@ mod tests {
         batch.hand_out(None, 400, 50, &[4, 5, 6]);
         assert!(batch.has_acked(5) && !batch.has_acked(6));
         assert!(batch.ahead.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_was_acked_is_done() {
+        let mut batch = Batch::default();
+        batch.hand_out(None, 100, 50, &[7, 8]);
+        batch.ack(7, 100, 101);
+        assert!(!batch.is_done());
+        batch.ack(8, 100, 101);
+        assert!(batch.is_done());
+        // The offset was lost with the end of the log, the state was not.
+        batch.hand_out(None, 200, 50, &[7, 8]);
+        assert!(batch.is_done() && batch.blocked_until(None, 201).is_none());
     }
 
     #[test]

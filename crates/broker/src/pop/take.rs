@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::flight::{Flight, detail};
 use super::wait::{Bounds, For};
 use super::{Pop, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
+use crate::attribute;
 use crate::deliver::copy_of;
 use crate::filter::Filter;
 use crate::limits::{INVISIBLE_MAX, INVISIBLE_MS_MAX, POP_MESSAGES_MAX, POP_TRIES_MAX, SUSPEND_MS_MAX};
@@ -241,10 +242,12 @@ impl Pop {
     /// Whether the queues are walked by priority this time. Source: `PopMessageProcessor.isPriority`,
     /// `SubscriptionGroupAttributes.PRIORITY_FACTOR_ATTRIBUTE`.
     fn is_priority(&self, random: u32) -> bool {
-        if self.order || self.topic.config().attributes.get("message.type").is_none_or(|kind| kind != "PRIORITY") {
+        if self.order
+            || self.topic.config().attributes.get(attribute::MESSAGE_TYPE).is_none_or(|kind| kind != "PRIORITY")
+        {
             return false;
         }
-        let factor = self.group.attributes.get("priority.factor").and_then(|factor| factor.parse().ok());
+        let factor = self.group.attributes.get(attribute::PRIORITY_FACTOR).and_then(|factor| factor.parse().ok());
         random < factor.unwrap_or(100)
     }
 
@@ -279,8 +282,8 @@ impl Pop {
                 return Ok(());
             }
             let selection = Selection { store: &broker.store, queue, filter, max_messages: room };
-            let mut selected = selection.from(at.max(min) as u64).await?;
-            if !self.claim(topic, queue_id, at, &mut selected, taken)? {
+            let selected = selection.from(at.max(min) as u64).await?;
+            if !self.claim(topic, queue_id, at, &selected, taken)? {
                 collisions += 1;
                 continue;
             }
@@ -311,7 +314,7 @@ impl Pop {
         topic: &Topic,
         queue_id: i32,
         from: i64,
-        selected: &mut Selected,
+        selected: &Selected,
         taken: &Taken,
     ) -> Result<bool, Error> {
         let (broker, group) = (&*self.broker, &self.group.group_name);
@@ -332,7 +335,7 @@ impl Pop {
     }
 
     /// The same in order: the offset stays, and the batch is remembered.
-    fn claim_in_order(&self, topic: &Topic, queue_id: i32, from: i64, selected: &mut Selected, pop_ms: i64) -> bool {
+    fn claim_in_order(&self, topic: &Topic, queue_id: i32, from: i64, selected: &Selected, pop_ms: i64) -> bool {
         let (broker, group) = (&*self.broker, &self.group.group_name);
         let line = broker.pop.orders.find_or_make(topic.name(), group);
         let mut queues = line.lock();
@@ -346,6 +349,10 @@ impl Pop {
         }
         let offsets: Vec<i64> = selected.entries.iter().map(|entry| entry.queue_offset.0 as i64).collect();
         batch.hand_out(attempt_id, pop_ms, self.invisible_ms, &offsets);
+        // A crash may have taken the offset behind what the state knows to be acked.
+        if batch.is_done() {
+            broker.offsets.commit(topic.name(), group, queue_id, selected.next);
+        }
         queues.touch(queue_id);
         true
     }

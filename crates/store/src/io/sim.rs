@@ -352,16 +352,25 @@ impl File for SimFile {
         if world.faults.sync {
             return Err(io::Error::other("simulated: the sync failed"));
         }
-        // Earlier writes to the same bytes cannot come back, and a file has its length before its content.
-        let range = at as usize..at as usize + n;
+        // Earlier writes to the same bytes cannot come back, nor can those below them; and a file has its length before
+        // its content.
         let node = &mut world.nodes[self.node];
-        for change in std::mem::take(&mut node.pending) {
-            if change.concerns(&range) {
-                change.apply(&mut node.durable);
-            } else {
-                node.pending.push(change);
+        let written = at as usize..at as usize + n;
+        let mut ranges = vec![written];
+        let mut kept = Vec::new();
+        let mut synced = Vec::new();
+        for change in std::mem::take(&mut node.pending).into_iter().rev() {
+            if !ranges.iter().any(|range| change.concerns(range)) {
+                kept.push(change);
+                continue;
             }
+            if let Change::Write { at, bytes } = &change {
+                ranges.push(*at..at + bytes.len());
+            }
+            synced.push(change);
         }
+        synced.iter().rev().for_each(|change| change.apply(&mut node.durable));
+        node.pending.extend(kept.into_iter().rev());
         Ok(n)
     }
 
