@@ -38,7 +38,8 @@ pub(crate) fn agreed(broker: &Broker, said: &Settings, group: &GroupConfig, chec
             });
         }
         Some(PubSub::Subscription(subscription)) => {
-            subscription.fifo = Some(group.consume_message_orderly);
+            // A lite topic is consumed in order, whatever the group says of others.
+            subscription.fifo = Some(group.consume_message_orderly || lite::parent(group).is_some());
             subscription.receive_batch_size = Some(RECEIVE_MESSAGES_MAX);
             subscription.long_polling_timeout = Some(proto(LONG_POLLING));
             subscription.lite_subscription_quota = Some(lite::quota(group));
