@@ -2,6 +2,7 @@
 
 mod consume;
 mod end_to_end;
+mod pop;
 mod pull;
 mod send;
 mod topics;
@@ -20,6 +21,7 @@ Examples:
   rocketmq bench send --rate 20000                 open loop: latency counts from the intended time of each send
   rocketmq bench send -c 4 -w 1                    four producers that wait for each answer
   rocketmq bench pull                              read the newest messages of what was sent, over and over
+  rocketmq bench pop -c 4                          take messages and ack each of them
   rocketmq bench end-to-end --rate 5000            from the producer to the consumer
   rocketmq bench send --server-pid $(pgrep -f 'rocketmq server')   CPU and memory of the server as well")]
 pub struct BenchArgs {
@@ -31,6 +33,7 @@ pub struct BenchArgs {
 enum Command {
     Send(send::SendArgs),
     Pull(pull::PullArgs),
+    Pop(pop::PopArgs),
     Consume(consume::ConsumeArgs),
     EndToEnd(end_to_end::EndToEndArgs),
     Topics(topics::TopicsArgs),
@@ -42,6 +45,7 @@ impl BenchArgs {
         match self.command {
             Command::Send(args) => args.run(),
             Command::Pull(args) => args.run(),
+            Command::Pop(args) => args.run(),
             Command::Consume(args) => args.run(),
             Command::EndToEnd(args) => args.run(),
             Command::Topics(args) => args.run(),

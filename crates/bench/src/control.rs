@@ -65,6 +65,15 @@ impl Control {
         self.success("create a topic", &answer)
     }
 
+    /// The name that receipts of popped messages carry.
+    pub(crate) fn broker_name(&mut self) -> Result<String, Error> {
+        let answer = self.call(&Frame { code: 26, ..Frame::default() })?;
+        self.success("tell its settings", &answer)?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let name = text.lines().find_map(|line| line.strip_prefix("brokerName="));
+        name.map(str::to_owned).ok_or_else(|| self.unreadable("its settings", &"there is no brokerName in them"))
+    }
+
     /// Offset behind the last message of a queue (30), or of the first (31).
     pub(crate) fn offset(&mut self, code: i32, topic: &str, queue: u32) -> Result<i64, Error> {
         let answer = self.call(&Frame::request(code, &QueueHeader { topic, queue_id: queue as i32 }))?;

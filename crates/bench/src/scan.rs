@@ -77,6 +77,18 @@ impl Scanner {
 impl Reply<'_> {
     /// A number of the custom header.
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        long(self.value(name)?)
+    }
+
+    /// A text of the custom header that has nothing in it which JSON would escape.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let value = self.value(name)?;
+        let end = if self.binary { value.len() } else { value.iter().position(|byte| *byte == b'"')? };
+        std::str::from_utf8(&value[..end]).ok()
+    }
+
+    /// The value of a member, and in JSON what follows it.
+    fn value(&self, name: &str) -> Option<&[u8]> {
         let name = name.as_bytes();
         // The name is wrapped in quotes, or its length stands before it: neither can be part of a longer name.
         let mut from = 0;
@@ -87,8 +99,8 @@ impl Reply<'_> {
                 true => before.ends_with(&(name.len() as u16).to_be_bytes()).then(|| binary_value(after)).flatten(),
                 false => before.ends_with(b"\"").then(|| after.strip_prefix(b"\":\"")).flatten(),
             };
-            if let Some(value) = value.and_then(long) {
-                return Some(value);
+            if value.is_some() {
+                return value;
             }
             from = at + 1;
         }
