@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use prost::Message as _;
@@ -38,6 +39,19 @@ fn generate(root: &Path, out: &Path) -> Result<()> {
         .bytes(".apache.rocketmq.v2.Message.body")
         .out_dir(out)
         .compile_fds(files)?;
+    format(root, out)
+}
+
+/// `cargo fmt` formats what is checked in, so it has to be compared formatted.
+fn format(root: &Path, out: &Path) -> Result<()> {
+    let files = fs::read_dir(out)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let sources = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--edition", "2024", "--config-path"]).arg(root).args(sources);
+    let status = rustfmt.status().context("run rustfmt")?;
+    if !status.success() {
+        bail!("rustfmt ended with {status}");
+    }
     Ok(())
 }
 
