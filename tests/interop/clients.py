@@ -11,7 +11,6 @@ from servers import HERE
 CACHE = HERE / ".cache"
 REMOTING = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
-DEFAULT = REMOTING + ["grpc-java", "grpc-go", "grpc-python", "grpc-node"]
 ALL = REMOTING + GRPC
 
 JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",

@@ -29,10 +29,6 @@ final class Special {
         .add("transaction-commit-and-rollback", Special::transaction)
         .add("transaction-check", Special::transactionCheck)
         .add("priority", Special::priority)
-        .all;
-
-    /** What the judge cannot do either; run with {@code --all}. */
-    static final List<Scenario> LATER = new Scenario.Group("later")
         .add("lite-topic", Special::liteTopic)
         .all;
 
