@@ -60,7 +60,14 @@ pub(crate) async fn send(
         checked.iter().try_for_each(|message| route::check_type(&topic, message.kind))?;
     }
     // All are appended before the first is waited for, so that they share a flush.
-    let stored: Vec<_> = checked.iter().map(|message| append(context, caller, &topic, message)).collect();
+    // They stay together and in order, as a batch does.
+    let mut queue = None;
+    let mut stored = Vec::with_capacity(checked.len());
+    for message in &checked {
+        let receipt = append(context, caller, &topic, queue, message);
+        queue = queue.or(receipt.as_ref().ok().map(|receipt| receipt.queue_id));
+        stored.push(receipt);
+    }
     let mut entries = Vec::with_capacity(stored.len());
     for (message, stored) in checked.iter().zip(stored) {
         entries.push(entry(context, message.kind, stored).await);
@@ -188,12 +195,13 @@ fn append(
     context: &Context,
     caller: &Caller,
     topic: &Topic,
+    queue: Option<i32>,
     message: &Checked,
 ) -> Result<broker::Receipt, broker::Error> {
     let queues = topic.config().write_queue_nums;
     let queue_id = match &message.ordered_by {
         Some(key) => consistent_hash(i64::from(java_hash(key)), queues),
-        None => -1,
+        None => queue.unwrap_or(-1),
     };
     let remote = caller.ends.remote;
     context.broker.send(&NewMessage {

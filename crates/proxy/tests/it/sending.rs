@@ -185,7 +185,7 @@ async fn what_breaks_a_rule_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn several_messages_have_an_entry_each() {
+async fn several_messages_have_an_entry_each_and_stay_together() {
     let server = Server::start().await;
     server.topic("T", "NORMAL");
     let mut client = server.client("c").await;
@@ -194,6 +194,8 @@ async fn several_messages_have_an_entry_each() {
     check(&answer.status, Code::Ok);
     let ids: Vec<_> = answer.entries.iter().map(|entry| entry.message_id.as_str()).collect();
     assert_eq!(ids, ["m0", "m1", "m2"]);
+    let offsets: Vec<_> = answer.entries.iter().map(|entry| entry.offset).collect();
+    assert_eq!(offsets, [0, 1, 2]);
     server.stop().await;
 }
 
