@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub struct Recovery {
     /// The store was closed in order last time.
     pub clean: bool,
+    /// Whoever had it open last, this program or a Java broker, did not end in order.
+    pub aborted: bool,
     /// Bytes of log that were read.
     pub scanned_bytes: u64,
     /// Records among them.
@@ -64,7 +66,7 @@ impl Core {
     /// Reads what of the log is not in the derived files, and leaves the store ready to append at the log's end.
     pub(crate) fn recover(&self, found: Found, replay: &mut dyn FnMut(&RecordView<'_>)) -> Result<Recovery, Error> {
         let started = Instant::now();
-        let mut recovery = Recovery::default();
+        let mut recovery = Recovery { aborted: found.aborted, ..Recovery::default() };
         let (min, files_end) = self.segments.range();
         let starts = self.starts(&found, min, files_end, &mut recovery)?;
         let from = starts.queues.min(starts.keys).min(starts.state);

@@ -154,7 +154,7 @@ pub(crate) fn metrics_text(node: &broker_server::Node) -> String {
 /// What opening the store found, when it is worth a word.
 pub(crate) fn recovery_text(recovery: &Recovery) -> String {
     let elapsed = recovery.elapsed;
-    if recovery.clean || recovery.scanned_bytes == 0 {
+    if !recovery.aborted {
         return String::new();
     }
     let cut = match recovery.truncated_bytes {
