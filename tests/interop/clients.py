@@ -57,7 +57,7 @@ def build_go():
 
 def go_program(name, source, what):
     program = CACHE / name
-    if stale(program, source):
+    if stale(program, source, HERE / "go" / "runner"):
         print(f"building {what}", flush=True)
         subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True)
     return [program]

@@ -10,6 +10,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	. "interop/runner"
 )
 
 var consuming = []scenario{
@@ -32,24 +34,24 @@ var alone = []scenario{
 }
 
 func pushConcurrent(e *env) {
-	topic := e.topic("go-push", 4)
+	topic := e.topic("push", 4)
 	p := e.producer()
 	sent := sendNumbered(p, topic, "before", 100)
 	got := &collector{}
-	e.push(e.group("go-push"), topic, "*", got.listen)
+	e.push(e.group("push"), topic, "*", got.listen)
 	sent = append(sent, sendNumbered(p, topic, "after", 100)...)
 	got.awaitExactly(sent, 20*time.Second)
 	for _, m := range got.all() {
-		same(topic, m.Topic, "topic")
-		same(0, m.ReconsumeTimes, "reconsume times")
+		Same(topic, m.Topic, "topic")
+		Same(0, m.ReconsumeTimes, "reconsume times")
 	}
 }
 
 func pushTagFilter(e *env) {
-	topic := e.topic("go-tags", 2)
+	topic := e.topic("tags", 2)
 	p := e.producer()
 	got := &collector{}
-	e.push(e.group("go-tags"), topic, "a || b", got.listen)
+	e.push(e.group("tags"), topic, "a || b", got.listen)
 	var wanted []string
 	tags := []string{"a", "b", "c", "ab", ""}
 	for i := 0; i < 50; i++ {
@@ -59,7 +61,7 @@ func pushTagFilter(e *env) {
 			m.WithTag(tag)
 		}
 		_, err := p.SendSync(background, m)
-		check(err)
+		Check(err)
 		if tag == "a" || tag == "b" {
 			wanted = append(wanted, string(m.Body))
 		}
@@ -69,33 +71,33 @@ func pushTagFilter(e *env) {
 
 // One consumer only: when two share, this library now and then leaves a message of a queue that changes hands behind.
 func pushOrdered(e *env) {
-	topic := e.topic("go-ordered", 4)
+	topic := e.topic("ordered", 4)
 	got := &collector{}
-	e.push(e.group("go-ordered"), topic, "*", got.listen, consumer.WithConsumerOrder(true))
+	e.push(e.group("ordered"), topic, "*", got.listen, consumer.WithConsumerOrder(true))
 	p := e.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
 	var sent []string
 	for i := 0; i < 400; i++ {
 		m := message(topic, fmt.Sprint("m", i))
 		m.Queue = &primitive.MessageQueue{Topic: topic, BrokerName: e.brokerName, QueueId: i % 4}
 		_, err := p.SendSync(background, m)
-		check(err)
+		Check(err)
 		sent = append(sent, string(m.Body))
 	}
 	got.awaitExactly(sent, 60*time.Second)
 	next := map[int]int64{}
 	for _, m := range got.all() {
 		q := m.Queue.QueueId
-		same(next[q], m.QueueOffset, fmt.Sprint("order of queue ", q))
+		Same(next[q], m.QueueOffset, fmt.Sprint("order of queue ", q))
 		next[q]++
 	}
 }
 
 func pushOrderedSuspend(e *env) {
-	topic := e.topic("go-suspend", 1)
+	topic := e.topic("suspend", 1)
 	sent := sendNumbered(e.producer(), topic, "m", 10)
 	attempts, done := &collector{}, &collector{}
 	var refusals atomic.Int64
-	e.push(e.group("go-suspend"), topic, "*",
+	e.push(e.group("suspend"), topic, "*",
 		func(c context.Context, batch ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 			_, _ = attempts.listen(c, batch...)
 			if string(batch[0].Body) == "m3" && refusals.Add(1) <= 2 {
@@ -105,13 +107,13 @@ func pushOrderedSuspend(e *env) {
 		}, consumer.WithConsumerOrder(true), consumer.WithConsumeMessageBatchMaxSize(1),
 		consumer.WithSuspendCurrentQueueTimeMillis(100*time.Millisecond))
 	done.awaitExactly(sent, 40*time.Second)
-	same(sent, texts(done.all()), "order")
-	same([]string{"m0", "m1", "m2", "m3", "m3", "m3", "m4"}, texts(attempts.all())[:7], "attempts")
+	Same(sent, texts(done.all()), "order")
+	Same([]string{"m0", "m1", "m2", "m3", "m3", "m3", "m4"}, texts(attempts.all())[:7], "attempts")
 }
 
 func pushBroadcast(e *env) {
-	topic := e.topic("go-broadcast", 4)
-	group := e.group("go-broadcast")
+	topic := e.topic("broadcast", 4)
+	group := e.group("broadcast")
 	p := e.producer()
 	sent := sendNumbered(p, topic, "before", 20)
 	collectors := []*collector{{}, {}}
@@ -126,14 +128,14 @@ func pushBroadcast(e *env) {
 
 // A young topic is read from its beginning whatever a new group asks for: Java answers its offset query with zero.
 func startingAt(e *env, where consumer.ConsumeFromWhere, oldWanted bool) {
-	topic := e.topic("go-from", 2)
+	topic := e.topic("from", 2)
 	p := e.producer()
 	old := sendNumbered(p, topic, "old", 20)
 	got := &collector{}
-	e.push(e.group("go-from"), topic, "*", got.listen, consumer.WithConsumeFromWhere(where))
+	e.push(e.group("from"), topic, "*", got.listen, consumer.WithConsumeFromWhere(where))
 	// Nobody can ask this library whether it has begun; its first message shows it.
 	var fresh []string
-	await("the first new message", 20*time.Second, func() bool {
+	Await("the first new message", 20*time.Second, func() bool {
 		fresh = append(fresh, sendNumbered(p, topic, fmt.Sprintf("new%d-", len(fresh)), 2)...)
 		return got.size() > 0
 	})
@@ -142,33 +144,33 @@ func startingAt(e *env, where consumer.ConsumeFromWhere, oldWanted bool) {
 	got.settle(500 * time.Millisecond)
 	seen := map[string]bool{}
 	for _, body := range texts(got.all()) {
-		that(!seen[body], "consumed twice: %s", body)
+		That(!seen[body], "consumed twice: %s", body)
 		seen[body] = true
 	}
-	that(seen[old[0]] || !oldWanted, "messages sent before are missing")
+	That(seen[old[0]] || !oldWanted, "messages sent before are missing")
 	if seen[old[0]] {
 		got.awaitExactly(append(append(old, fresh...), settled...), 5*time.Second)
 	}
 }
 
 func offsetPersistence(e *env) {
-	topic := e.topic("go-offsets", 4)
-	group := e.group("go-offsets")
+	topic := e.topic("offsets", 4)
+	group := e.group("offsets")
 	p := e.producer()
 	for round := 0; round < 3; round++ {
 		sent := sendNumbered(p, topic, fmt.Sprintf("round%d-", round), 40)
 		got := &collector{}
 		c := e.push(group, topic, "*", got.listen)
 		got.awaitExactly(sent, 20*time.Second)
-		check(c.Shutdown())
+		Check(c.Shutdown())
 		// The last offsets travel oneway, and this library has no way to ask for them.
 		time.Sleep(300 * time.Millisecond)
 	}
 }
 
 func joinAndLeave(e *env) {
-	topic := e.topic("go-join", 8)
-	group := e.group("go-join")
+	topic := e.topic("join", 8)
+	group := e.group("join")
 	p := e.producer()
 	got, theirs := &collector{}, &collector{}
 	e.push(group, topic, "*", got.listen)
@@ -201,23 +203,23 @@ func joinAndLeave(e *env) {
 			_, _ = theirs.listen(c, batch...)
 			return got.listen(c, batch...)
 		})
-	await("a share for the second", 40*time.Second, func() bool { return theirs.size() > 50 })
-	check(second.Shutdown())
+	Await("a share for the second", 40*time.Second, func() bool { return theirs.size() > 50 })
+	Check(second.Shutdown())
 	left := theirs.size()
 	close(stop)
-	check(<-stopped)
+	Check(<-stopped)
 	mutex.Lock()
 	all := append([]string(nil), sent...)
 	mutex.Unlock()
 	got.awaitAll(all, 60*time.Second)
-	same(left, theirs.size(), "consumed after the shutdown")
+	Same(left, theirs.size(), "consumed after the shutdown")
 
 	got.settle(time.Second)
 	before := got.size()
 	settled := sendNumbered(p, topic, "settled", 100)
 	got.awaitAll(settled, 30*time.Second)
 	got.settle(500 * time.Millisecond)
-	same(sorted(settled), sorted(texts(got.all()[before:])), "consumed when settled")
+	Same(Sorted(settled), Sorted(texts(got.all()[before:])), "consumed when settled")
 }
 
 // refuser consumes all but messages whose body is "bad", which it refuses for the first attempts.
@@ -237,80 +239,80 @@ func refuser(attempts, done *collector, refusals int32) listener {
 }
 
 func retry(e *env) {
-	topic := e.topic("go-retry", 2)
+	topic := e.topic("retry", 2)
 	attempts, done := &collector{}, &collector{}
-	e.push(e.group("go-retry"), topic, "*", refuser(attempts, done, 2))
+	e.push(e.group("retry"), topic, "*", refuser(attempts, done, 2))
 	p := e.producer()
 	sent := append(sendNumbered(p, topic, "fine", 10), "bad")
 	r, err := p.SendSync(background, message(topic, "bad"))
-	check(err)
+	Check(err)
 	done.awaitExactly(sent, 40*time.Second)
 	var times []int32
 	for _, m := range attempts.all() {
 		if string(m.Body) == "bad" {
 			times = append(times, m.ReconsumeTimes)
-			same(topic, m.Topic, "topic")
-			same(r.MsgID, m.MsgId, "message id")
+			Same(topic, m.Topic, "topic")
+			Same(r.MsgID, m.MsgId, "message id")
 		}
 	}
-	same([]int32{0, 1, 2}, times, "attempts")
+	Same([]int32{0, 1, 2}, times, "attempts")
 }
 
 func deadLetter(e *env) {
-	topic := e.topic("go-dead", 1)
-	group := e.group("go-dead")
+	topic := e.topic("dead", 1)
+	group := e.group("dead")
 	attempts := &collector{}
 	e.push(group, topic, "*", refuser(attempts, &collector{}, 1<<30), consumer.WithMaxReconsumeTimes(1))
 	_, err := e.producer().SendSync(background, message(topic, "bad"))
-	check(err)
+	Check(err)
 	dead := "%DLQ%" + group
-	await("the dead letter topic", 40*time.Second, func() bool { return route(e.namesrv, dead) != nil })
-	same([]string{"bad"}, texts(e.stored(dead, 1)), "dead letters")
-	same(2, attempts.size(), "attempts")
+	Await("the dead letter topic", 40*time.Second, func() bool { return route(e.namesrv, dead) != nil })
+	Same([]string{"bad"}, texts(e.stored(dead, 1)), "dead letters")
+	Same(2, attempts.size(), "attempts")
 }
 
 func pullConsumer(e *env) {
-	topic := e.topic("go-pull", 4)
-	group := e.group("go-pull")
+	topic := e.topic("pull", 4)
+	group := e.group("pull")
 	p := e.producer()
 	for round := 0; round < 2; round++ {
 		sent := sendNumbered(p, topic, fmt.Sprintf("round%d-", round), 50)
 		c := e.pull(group, topic)
 		var got []string
-		await("all polled", 30*time.Second, func() bool {
+		Await("all polled", 30*time.Second, func() bool {
 			request, err := c.Poll(background, 100*time.Millisecond)
 			if consumer.IsNoNewMsgError(err) {
 				return len(got) >= len(sent)
 			}
-			check(err)
+			Check(err)
 			got = append(got, texts(request.GetMsgList())...)
 			c.ACK(background, request, consumer.ConsumeSuccess)
 			return false
 		})
-		same(sorted(sent), sorted(got), "polled")
-		check(c.PersistOffset(background, topic))
-		check(c.Shutdown())
+		Same(Sorted(sent), Sorted(got), "polled")
+		Check(c.PersistOffset(background, topic))
+		Check(c.Shutdown())
 		time.Sleep(300 * time.Millisecond)
 	}
 }
 
 func pullLatency(e *env) {
-	topic := e.topic("go-latency", 1)
+	topic := e.topic("latency", 1)
 	got := &collector{}
-	e.push(e.group("go-latency"), topic, "*", got.listen)
+	e.push(e.group("latency"), topic, "*", got.listen)
 	p := e.producer()
 	sendNumbered(p, topic, "warm", 1)
-	await("the first message", 20*time.Second, func() bool { return got.size() == 1 })
+	Await("the first message", 20*time.Second, func() bool { return got.size() == 1 })
 	fast := 0
 	for i := 0; i < 11; i++ {
 		// The consumer must be back at the server and wait there.
 		time.Sleep(200 * time.Millisecond)
 		sent := time.Now()
 		sendNumbered(p, topic, fmt.Sprint("m", i), 1)
-		await("the message", 5*time.Second, func() bool { return got.size() == i+2 })
+		Await("the message", 5*time.Second, func() bool { return got.size() == i+2 })
 		if time.Since(sent) < 200*time.Millisecond {
 			fast++
 		}
 	}
-	that(fast > 5, "only %d of 11 messages came within 200 ms", fast)
+	That(fast > 5, "only %d of 11 messages came within 200 ms", fast)
 }

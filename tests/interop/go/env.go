@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"sort"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
@@ -20,6 +16,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	. "interop/runner"
 )
 
 var background = context.Background()
@@ -39,7 +37,7 @@ func newServer(namesrv string) *server {
 	r := route(namesrv, "TBW102")
 	s.brokerName, s.broker = r.BrokerDatas[0].BrokerName, r.BrokerDatas[0].BrokerAddrs["0"]
 	a, err := admin.NewAdmin(admin.WithResolver(primitive.NewPassthroughResolver([]string{namesrv})))
-	check(err)
+	Check(err)
 	s.admin = a
 	return s
 }
@@ -55,25 +53,25 @@ type routeData struct {
 // ask sends one request by hand, for what the library keeps to itself, and returns the answer's fields and body.
 func ask(address string, code int, fields map[string]string) (map[string]string, []byte) {
 	c, err := net.Dial("tcp", address)
-	check(err)
+	Check(err)
 	defer c.Close()
-	check(c.SetDeadline(time.Now().Add(10 * time.Second)))
+	Check(c.SetDeadline(time.Now().Add(10 * time.Second)))
 	header, err := json.Marshal(map[string]interface{}{
 		"code": code, "flag": 0, "language": "GO", "opaque": 1, "version": 493, "extFields": fields})
-	check(err)
+	Check(err)
 	frame := make([]byte, 8, 8+len(header))
 	binary.BigEndian.PutUint32(frame, uint32(4+len(header)))
 	binary.BigEndian.PutUint32(frame[4:], uint32(len(header)))
 	_, err = c.Write(append(frame, header...))
-	check(err)
+	Check(err)
 	_, err = io.ReadFull(c, frame[:4])
-	check(err)
+	Check(err)
 	answer := make([]byte, binary.BigEndian.Uint32(frame))
 	_, err = io.ReadFull(c, answer)
-	check(err)
+	Check(err)
 	end := 4 + binary.BigEndian.Uint32(answer)&0xffffff
 	var decoded struct{ ExtFields map[string]string }
-	check(json.Unmarshal(answer[4:end], &decoded))
+	Check(json.Unmarshal(answer[4:end], &decoded))
 	return decoded.ExtFields, answer[end:]
 }
 
@@ -84,73 +82,49 @@ func route(namesrv, topic string) *routeData {
 		return nil
 	}
 	r := &routeData{}
-	check(json.Unmarshal(body, r))
+	Check(json.Unmarshal(body, r))
 	return r
 }
 
 func maxOffset(broker, topic string, queue int) int {
 	fields, _ := ask(broker, 30, map[string]string{"topic": topic, "queueId": strconv.Itoa(queue)})
 	offset, err := strconv.Atoi(fields["offset"])
-	check(err)
+	Check(err)
 	return offset
 }
 
-// env is what a scenario is given: names nobody used before, and clients that are closed when it ends.
+// env is what a scenario is given: the server, and a list of clients that are closed when it ends.
 type env struct {
 	*server
-	mutex   sync.Mutex
-	closing []func() error
-}
-
-var (
-	numbers atomic.Int64
-	run     = time.Now().UnixMilli() % 1_000_000_000
-)
-
-func unique(stem string) string {
-	return fmt.Sprintf("%s-%d-%d-%d", stem, run, os.Getpid(), numbers.Add(1))
-}
-
-func (e *env) closeLater(f func() error) {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	e.closing = append(e.closing, f)
-}
-
-func (e *env) close() {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	for _, f := range e.closing {
-		_ = f()
-	}
+	*Closing
 }
 
 func (e *env) create(topic string, queues int) string {
-	check(e.admin.CreateTopic(background, admin.WithTopicCreate(topic), admin.WithBrokerAddrCreate(e.broker),
+	Check(e.admin.CreateTopic(background, admin.WithTopicCreate(topic), admin.WithBrokerAddrCreate(e.broker),
 		admin.WithReadQueueNums(queues), admin.WithWriteQueueNums(queues), admin.WithPerm(6)))
-	await("the route of "+topic, 10*time.Second, func() bool { return route(e.namesrv, topic) != nil })
+	Await("the route of "+topic, 10*time.Second, func() bool { return route(e.namesrv, topic) != nil })
 	return topic
 }
 
 func (e *env) topic(stem string, queues int) string {
-	return e.create(unique(stem), queues)
+	return e.create(Unique(stem), queues)
 }
 
 // group makes a name for a consumer group whose retry topic exists: the library would find one that is made later only
 // with its next poll of the route, after up to 50 seconds.
 func (e *env) group(stem string) string {
-	group := unique(stem)
+	group := Unique(stem)
 	e.create("%RETRY%"+group, 1)
 	return group
 }
 
 func (e *env) producer(options ...producer.Option) rocketmq.Producer {
 	p, err := rocketmq.NewProducer(append([]producer.Option{
-		producer.WithNameServer([]string{e.namesrv}), producer.WithGroupName(unique("producer")),
-		producer.WithInstanceName(unique("p")), producer.WithSendMsgTimeout(10 * time.Second)}, options...)...)
-	check(err)
-	check(p.Start())
-	e.closeLater(p.Shutdown)
+		producer.WithNameServer([]string{e.namesrv}), producer.WithGroupName(Unique("producer")),
+		producer.WithInstanceName(Unique("p")), producer.WithSendMsgTimeout(10 * time.Second)}, options...)...)
+	Check(err)
+	Check(p.Start())
+	e.CloseLater(p.Shutdown)
 	return p
 }
 
@@ -158,22 +132,22 @@ type listener = func(context.Context, ...*primitive.MessageExt) (consumer.Consum
 
 func (e *env) push(group, topic, expression string, f listener, options ...consumer.Option) rocketmq.PushConsumer {
 	c, err := rocketmq.NewPushConsumer(append([]consumer.Option{
-		consumer.WithNameServer([]string{e.namesrv}), consumer.WithGroupName(group), consumer.WithInstance(unique("c")),
+		consumer.WithNameServer([]string{e.namesrv}), consumer.WithGroupName(group), consumer.WithInstance(Unique("c")),
 		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset)}, options...)...)
-	check(err)
-	check(c.Subscribe(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: expression}, f))
-	check(c.Start())
-	e.closeLater(c.Shutdown)
+	Check(err)
+	Check(c.Subscribe(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: expression}, f))
+	Check(c.Start())
+	e.CloseLater(c.Shutdown)
 	return c
 }
 
 func (e *env) pull(group, topic string) rocketmq.PullConsumer {
 	c, err := rocketmq.NewPullConsumer(consumer.WithNameServer([]string{e.namesrv}), consumer.WithGroupName(group),
-		consumer.WithInstance(unique("l")), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
-	check(err)
-	check(c.Subscribe(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: "*"}))
-	check(c.Start())
-	e.closeLater(c.Shutdown)
+		consumer.WithInstance(Unique("l")), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
+	Check(err)
+	Check(c.Subscribe(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: "*"}))
+	Check(c.Start())
+	e.CloseLater(c.Shutdown)
 	return c
 }
 
@@ -182,14 +156,14 @@ func (e *env) stored(topic string, atLeast int) []*primitive.MessageExt {
 	reader := e.pull(e.group("reader"), topic)
 	queues := route(e.namesrv, topic).QueueDatas[0].ReadQueueNums
 	found := make([][]*primitive.MessageExt, queues)
-	await(fmt.Sprintf("%d messages in %s", atLeast, topic), 20*time.Second, func() bool {
+	Await(fmt.Sprintf("%d messages in %s", atLeast, topic), 20*time.Second, func() bool {
 		sum := 0
 		for q := range found {
 			// The library's pull waits at the end of a queue for 20 seconds.
 			for max := maxOffset(e.broker, topic, q); len(found[q]) < max; {
 				mq := &primitive.MessageQueue{Topic: topic, BrokerName: e.brokerName, QueueId: q}
 				result, err := reader.PullFrom(background, mq, int64(len(found[q])), 32)
-				check(err)
+				Check(err)
 				if result.Status != primitive.PullFound {
 					break
 				}
@@ -234,7 +208,7 @@ func (c *collector) size() int {
 }
 
 func (c *collector) settle(quiet time.Duration) {
-	await("silence", time.Minute, func() bool {
+	Await("silence", time.Minute, func() bool {
 		c.mutex.Lock()
 		defer c.mutex.Unlock()
 		return time.Since(c.last) > quiet
@@ -243,25 +217,14 @@ func (c *collector) settle(quiet time.Duration) {
 
 // awaitAll waits until each of these bodies came at least once.
 func (c *collector) awaitAll(bodies []string, limit time.Duration) {
-	wanted := map[string]bool{}
-	for _, b := range bodies {
-		wanted[b] = true
-	}
-	seen := 0
-	await(fmt.Sprintf("%d messages consumed", len(wanted)), limit, func() bool {
-		messages := c.all()
-		for ; seen < len(messages); seen++ {
-			delete(wanted, string(messages[seen].Body))
-		}
-		return len(wanted) == 0
-	})
+	AwaitTexts(bodies, limit, func(from int) []string { return texts(c.all()[from:]) })
 }
 
 // awaitExactly waits for exactly these bodies in any order, and a moment longer for what should not come.
 func (c *collector) awaitExactly(bodies []string, limit time.Duration) {
 	c.awaitAll(bodies, limit)
 	c.settle(300 * time.Millisecond)
-	same(sorted(bodies), sorted(texts(c.all())), "consumed")
+	Same(Sorted(bodies), Sorted(texts(c.all())), "consumed")
 }
 
 func message(topic, body string) *primitive.Message {
@@ -273,7 +236,7 @@ func sendNumbered(p rocketmq.Producer, topic, prefix string, count int) []string
 	for i := 0; i < count; i++ {
 		body := fmt.Sprintf("%s%d", prefix, i)
 		_, err := p.SendSync(background, message(topic, body))
-		check(err)
+		Check(err)
 		bodies = append(bodies, body)
 	}
 	return bodies
@@ -285,42 +248,4 @@ func texts(messages []*primitive.MessageExt) []string {
 		all = append(all, string(m.Body))
 	}
 	return all
-}
-
-func sorted(texts []string) []string {
-	all := append([]string(nil), texts...)
-	sort.Strings(all)
-	return all
-}
-
-func await(what string, limit time.Duration, holds func() bool) {
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
-		that(time.Now().Before(deadline), "%s: not within %v", what, limit)
-	}
-}
-
-// Scenarios fail by panicking; the reporter recovers.
-
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func that(holds bool, format string, args ...interface{}) {
-	if !holds {
-		panic(fmt.Sprintf(format, args...))
-	}
-}
-
-func same(expected, actual interface{}, what string) {
-	e, a := fmt.Sprintf("%v", expected), fmt.Sprintf("%v", actual)
-	that(e == a, "%s: expected %s, got %s", what, brief(e), brief(a))
-}
-
-func brief(text string) string {
-	if len(text) > 200 {
-		text = text[:200] + "..."
-	}
-	return strings.ToValidUTF8(text, "?")
 }

@@ -24,5 +24,8 @@ require (
 	golang.org/x/sys v0.0.0-20220722155257-8c9f86f7a55f // indirect
 	golang.org/x/tools v0.0.0-20201224043029-2b0845dc783e // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.0.0 // indirect
+	interop/runner v0.0.0
 	stathat.com/c/consistent v1.0.0 // indirect
 )
+
+replace interop/runner => ./runner

@@ -13,6 +13,8 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/admin"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/producer"
+
+	. "interop/runner"
 )
 
 var producing = []scenario{
@@ -34,34 +36,34 @@ var producing = []scenario{
 var messageID = regexp.MustCompile("^([0-9A-Fa-f]{32}|[0-9A-Fa-f]{56})$")
 
 func sendSync(e *env) {
-	topic := e.topic("go-sync", 4)
+	topic := e.topic("sync", 4)
 	p := e.producer()
 	next, ids := map[int]int64{}, map[string]bool{}
 	var sent []string
 	for i := 0; i < 40; i++ {
 		r, err := p.SendSync(background, message(topic, fmt.Sprint("m", i)))
-		check(err)
+		Check(err)
 		sent = append(sent, fmt.Sprint("m", i))
-		same(primitive.SendOK, r.Status, "status")
+		Same(primitive.SendOK, r.Status, "status")
 		q := r.MessageQueue.QueueId
-		that(q >= 0 && q < 4, "queue %d", q)
-		same(next[q], r.QueueOffset, "offset")
+		That(q >= 0 && q < 4, "queue %d", q)
+		Same(next[q], r.QueueOffset, "offset")
 		next[q]++
 		for _, id := range []string{r.MsgID, r.OffsetMsgID} {
-			that(messageID.MatchString(id), "message id %s", id)
-			that(!ids[id], "message id twice: %s", id)
+			That(messageID.MatchString(id), "message id %s", id)
+			That(!ids[id], "message id twice: %s", id)
 			ids[id] = true
 		}
 	}
 	stored := e.stored(topic, 40)
-	same(sorted(sent), sorted(texts(stored)), "stored")
+	Same(Sorted(sent), Sorted(texts(stored)), "stored")
 	for _, m := range stored {
-		that(ids[m.MsgId], "stored id %s was not answered", m.MsgId)
+		That(ids[m.MsgId], "stored id %s was not answered", m.MsgId)
 	}
 }
 
 func sendAsync(e *env) {
-	topic := e.topic("go-async", 4)
+	topic := e.topic("async", 4)
 	p := e.producer()
 	var mutex sync.Mutex
 	var failure error
@@ -71,7 +73,7 @@ func sendAsync(e *env) {
 	for i := 0; i < 200; i++ {
 		all.Add(1)
 		sent = append(sent, fmt.Sprint("m", i))
-		check(p.SendAsync(background, func(_ context.Context, r *primitive.SendResult, err error) {
+		Check(p.SendAsync(background, func(_ context.Context, r *primitive.SendResult, err error) {
 			defer all.Done()
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -83,24 +85,24 @@ func sendAsync(e *env) {
 		}, message(topic, fmt.Sprint("m", i))))
 	}
 	all.Wait()
-	check(failure)
-	same(200, len(places), "distinct places")
-	same(sorted(sent), sorted(texts(e.stored(topic, 200))), "stored")
+	Check(failure)
+	Same(200, len(places), "distinct places")
+	Same(Sorted(sent), Sorted(texts(e.stored(topic, 200))), "stored")
 }
 
 func sendOneway(e *env) {
-	topic := e.topic("go-oneway", 2)
+	topic := e.topic("oneway", 2)
 	p := e.producer()
 	var sent []string
 	for i := 0; i < 50; i++ {
-		check(p.SendOneWay(background, message(topic, fmt.Sprint("m", i))))
+		Check(p.SendOneWay(background, message(topic, fmt.Sprint("m", i))))
 		sent = append(sent, fmt.Sprint("m", i))
 	}
-	same(sorted(sent), sorted(texts(e.stored(topic, 50))), "stored")
+	Same(Sorted(sent), Sorted(texts(e.stored(topic, 50))), "stored")
 }
 
 func sendBatch(e *env) {
-	topic := e.topic("go-batch", 1)
+	topic := e.topic("batch", 1)
 	p := e.producer()
 	var batch []*primitive.Message
 	for i := 0; i < 20; i++ {
@@ -109,69 +111,69 @@ func sendBatch(e *env) {
 		batch = append(batch, m)
 	}
 	r, err := p.SendSync(background, batch...)
-	check(err)
-	same(primitive.SendOK, r.Status, "status")
-	same(20, len(strings.Split(r.OffsetMsgID, ",")), "offset message ids")
+	Check(err)
+	Same(primitive.SendOK, r.Status, "status")
+	Same(20, len(strings.Split(r.OffsetMsgID, ",")), "offset message ids")
 	stored := e.stored(topic, 20)
-	same(20, len(stored), "stored")
+	Same(20, len(stored), "stored")
 	for i, m := range stored {
-		same(fmt.Sprint("m", i), string(m.Body), "body")
-		same(i, m.QueueOffset, "offset")
-		same(fmt.Sprint("tag", i%3), m.GetTags(), "tag")
-		same(fmt.Sprint("key", i), m.GetKeys(), "key")
-		same(fmt.Sprint(i), m.GetProperty("n"), "property")
+		Same(fmt.Sprint("m", i), string(m.Body), "body")
+		Same(i, m.QueueOffset, "offset")
+		Same(fmt.Sprint("tag", i%3), m.GetTags(), "tag")
+		Same(fmt.Sprint("key", i), m.GetKeys(), "key")
+		Same(fmt.Sprint(i), m.GetProperty("n"), "property")
 	}
 }
 
 func sendToQueue(e *env) {
-	topic := e.topic("go-queue", 4)
+	topic := e.topic("queue", 4)
 	p := e.producer(producer.WithQueueSelector(producer.NewManualQueueSelector()))
 	for _, q := range []int{3, 0, 3, 3} {
 		m := message(topic, fmt.Sprint("q", q))
 		m.Queue = &primitive.MessageQueue{Topic: topic, BrokerName: e.brokerName, QueueId: q}
 		r, err := p.SendSync(background, m)
-		check(err)
-		same(q, r.MessageQueue.QueueId, "queue")
+		Check(err)
+		Same(q, r.MessageQueue.QueueId, "queue")
 	}
-	same([]string{"q0", "q3", "q3", "q3"}, texts(e.stored(topic, 4)), "stored")
+	Same([]string{"q0", "q3", "q3", "q3"}, texts(e.stored(topic, 4)), "stored")
 }
 
 func autoCreate(e *env) {
-	topic := unique("go-auto")
+	topic := Unique("auto")
 	p := e.producer()
 	sendNumbered(p, topic, "m", 8)
-	await("the route", 10*time.Second, func() bool { return route(e.namesrv, topic) != nil })
-	same("[{4 4 6}]", route(e.namesrv, topic).QueueDatas, "read queues, write queues, perm")
-	same(8, len(e.stored(topic, 8)), "stored")
+	Await("the route", 10*time.Second, func() bool { return route(e.namesrv, topic) != nil })
+	Same("[{4 4 6}]", route(e.namesrv, topic).QueueDatas, "read queues, write queues, perm")
+	Same(8, len(e.stored(topic, 8)), "stored")
 }
 
 func bigBody(e *env) {
-	topic := e.topic("go-big", 1)
+	topic := e.topic("big", 1)
 	p := e.producer(producer.WithCompressMsgBodyOverHowmuch(1 << 30))
 	body := make([]byte, 3_900_000)
 	rand.New(rand.NewSource(1)).Read(body)
 	for i := 0; i < 3; i++ {
 		_, err := p.SendSync(background, primitive.NewMessage(topic, body))
-		check(err)
+		Check(err)
 	}
 	for _, m := range e.stored(topic, 3) {
-		that(bytes.Equal(body, m.Body), "the body changed")
+		That(bytes.Equal(body, m.Body), "the body changed")
 	}
 }
 
 func compressedBody(e *env) {
-	topic := e.topic("go-compressed", 1)
+	topic := e.topic("compressed", 1)
 	p := e.producer()
 	body := strings.Repeat("repeat,", 20_000)
 	_, err := p.SendSync(background, message(topic, body))
-	check(err)
+	Check(err)
 	m := e.stored(topic, 1)[0]
-	same(body, string(m.Body), "body")
-	that(int(m.StoreSize) < len(body)/10, "stored in %d bytes", m.StoreSize)
+	Same(body, string(m.Body), "body")
+	That(int(m.StoreSize) < len(body)/10, "stored in %d bytes", m.StoreSize)
 }
 
 func unicodeAndBinary(e *env) {
-	topic := e.topic("go-bodies", 1)
+	topic := e.topic("bodies", 1)
 	p := e.producer()
 	every := make([]byte, 256)
 	for i := range every {
@@ -180,15 +182,15 @@ func unicodeAndBinary(e *env) {
 	bodies := [][]byte{[]byte("żółć 漢字 🚀 \x01\x02"), every, {0}, {0xff, 0xfe}}
 	for _, body := range bodies {
 		_, err := p.SendSync(background, primitive.NewMessage(topic, body))
-		check(err)
+		Check(err)
 	}
 	for i, m := range e.stored(topic, len(bodies)) {
-		that(bytes.Equal(bodies[i], m.Body), "body %d changed", i)
+		That(bytes.Equal(bodies[i], m.Body), "body %d changed", i)
 	}
 }
 
 func properties(e *env) {
-	topic := e.topic("go-properties", 1)
+	topic := e.topic("properties", 1)
 	p := e.producer()
 	m := message(topic, "body").WithTag("tag-ä").WithKeys([]string{"key1", "key2"})
 	m.Flag = 12345
@@ -196,33 +198,33 @@ func properties(e *env) {
 	m.WithProperty("spaces = : ; ,", " a=b:c;d,e ")
 	before := time.Now().UnixMilli()
 	r, err := p.SendSync(background, m)
-	check(err)
+	Check(err)
 	stored := e.stored(topic, 1)[0]
-	same("tag-ä", stored.GetTags(), "tags")
-	same("key1 key2", strings.TrimSpace(stored.GetKeys()), "keys")
-	same(12345, stored.Flag, "flag")
-	same("значение 漢字 🚀", stored.GetProperty("ключ"), "unicode property")
-	same(" a=b:c;d,e ", stored.GetProperty("spaces = : ; ,"), "property with separators")
-	same(r.MsgID, stored.MsgId, "message id")
-	same(topic, stored.Topic, "topic")
-	that(stored.StoreTimestamp-before < 10_000 && before-stored.StoreTimestamp < 10_000, "store timestamp")
+	Same("tag-ä", stored.GetTags(), "tags")
+	Same("key1 key2", strings.TrimSpace(stored.GetKeys()), "keys")
+	Same(12345, stored.Flag, "flag")
+	Same("значение 漢字 🚀", stored.GetProperty("ключ"), "unicode property")
+	Same(" a=b:c;d,e ", stored.GetProperty("spaces = : ; ,"), "property with separators")
+	Same(r.MsgID, stored.MsgId, "message id")
+	Same(topic, stored.Topic, "topic")
+	That(stored.StoreTimestamp-before < 10_000 && before-stored.StoreTimestamp < 10_000, "store timestamp")
 }
 
 func tooLarge(e *env) {
-	topic := e.topic("go-too-large", 1)
+	topic := e.topic("too-large", 1)
 	p := e.producer(producer.WithCompressMsgBodyOverHowmuch(1 << 30))
 	_, err := p.SendSync(background, primitive.NewMessage(topic, make([]byte, 4<<20+1)))
 	// The library wraps the answer in an error of its own that keeps the code only as text.
-	that(err != nil && strings.Contains(err.Error(), "CODE: 13"), "expected code 13, got %v", err)
+	That(err != nil && strings.Contains(err.Error(), "CODE: 13"), "expected code 13, got %v", err)
 	r, err := p.SendSync(background, message(topic, "fits"))
-	check(err)
-	same(0, r.QueueOffset, "offset of the next message")
+	Check(err)
+	Same(0, r.QueueOffset, "offset of the next message")
 }
 
 func delayLevel(e *env) {
-	topic := e.topic("go-delay", 1)
+	topic := e.topic("delay", 1)
 	got := &collector{}
-	e.push(e.group("go-delay"), topic, "*", got.listen)
+	e.push(e.group("delay"), topic, "*", got.listen)
 	p := e.producer()
 	sent := map[string]int64{}
 	for _, level := range []int{2, 1, 0} {
@@ -232,23 +234,23 @@ func delayLevel(e *env) {
 		}
 		sent[string(m.Body)] = time.Now().UnixMilli()
 		_, err := p.SendSync(background, m)
-		check(err)
+		Check(err)
 	}
 	got.awaitExactly([]string{"level0", "level1", "level2"}, 30*time.Second)
 	delays := map[string]int64{"level0": 0, "level1": 1000, "level2": 5000}
 	for _, m := range got.all() {
 		took := m.StoreTimestamp - sent[string(m.Body)]
 		delay := delays[string(m.Body)]
-		that(took >= delay-5 && took <= delay+1500, "%s took %d ms", m.Body, took)
+		That(took >= delay-5 && took <= delay+1500, "%s took %d ms", m.Body, took)
 	}
 }
 
 func adminTopic(e *env) {
-	topic := e.topic("go-admin", 3)
-	same("[{3 3 6}]", route(e.namesrv, topic).QueueDatas, "read queues, write queues, perm")
+	topic := e.topic("admin", 3)
+	Same("[{3 3 6}]", route(e.namesrv, topic).QueueDatas, "read queues, write queues, perm")
 	listed := func() bool {
 		list, err := e.admin.FetchAllTopicList(background)
-		check(err)
+		Check(err)
 		for _, t := range list.TopicList {
 			if t == topic {
 				return true
@@ -256,8 +258,8 @@ func adminTopic(e *env) {
 		}
 		return false
 	}
-	that(listed(), "the topic is not listed")
-	check(e.admin.DeleteTopic(background, admin.WithTopicDelete(topic), admin.WithBrokerAddrDelete(e.broker),
+	That(listed(), "the topic is not listed")
+	Check(e.admin.DeleteTopic(background, admin.WithTopicDelete(topic), admin.WithBrokerAddrDelete(e.broker),
 		admin.WithNameSrvAddr([]string{e.namesrv})))
-	that(!listed(), "the deleted topic is listed")
+	That(!listed(), "the deleted topic is listed")
 }

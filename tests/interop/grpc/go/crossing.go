@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
+
+	. "interop/runner"
 )
 
 var crossing = []scenario{
@@ -23,11 +25,11 @@ func fromRemoting(e *env) {
 	}
 	got.awaitExactly("short äöü", "another")
 	for _, m := range got.all() {
-		same("id of "+m.text, m.GetMessageId(), "message id")
-		same("tag", tag(m.MessageView), "tag")
-		same([]string{"k1", "k2"}, m.GetKeys(), "keys")
-		same(oddText, m.GetProperties()["text"], "property")
-		same(1, m.attempt, "delivery attempt")
+		Same("id of "+m.text, m.GetMessageId(), "message id")
+		Same("tag", tag(m.MessageView), "tag")
+		Same([]string{"k1", "k2"}, m.GetKeys(), "keys")
+		Same(oddText, m.GetProperties()["text"], "property")
+		Same(1, m.attempt, "delivery attempt")
 	}
 }
 
@@ -43,11 +45,11 @@ func toRemoting(e *env) {
 		ids[body] = send(p, m).MessageID
 	}
 	stored := e.stored(topic, 2)
-	same(2, len(stored), "messages stored")
+	Same(2, len(stored), "messages stored")
 	for _, m := range stored {
-		same(ids[m.Body], m.Properties["UNIQ_KEY"], "message id")
-		same("tag", m.Properties["TAGS"], "tag")
-		same("k1 k2", m.Properties["KEYS"], "keys")
-		same(oddText, m.Properties["text"], "property")
+		Same(ids[m.Body], m.Properties["UNIQ_KEY"], "message id")
+		Same("tag", m.Properties["TAGS"], "tag")
+		Same("k1 k2", m.Properties["KEYS"], "keys")
+		Same(oddText, m.Properties["text"], "property")
 	}
 }

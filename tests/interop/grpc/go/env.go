@@ -7,16 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"sort"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
 	"github.com/apache/rocketmq-clients/golang/v5/credentials"
 	v2 "github.com/apache/rocketmq-clients/golang/v5/protocol/v2"
+
+	. "interop/runner"
 )
 
 const (
@@ -62,51 +61,26 @@ type object = map[string]interface{}
 func (s *server) ask(verb string, fields object) helperAnswer {
 	fields["do"] = verb
 	c, err := net.Dial("tcp", s.helper)
-	check(err)
+	Check(err)
 	defer c.Close()
 	line, err := json.Marshal(fields)
-	check(err)
+	Check(err)
 	_, err = c.Write(append(line, '\n'))
-	check(err)
+	Check(err)
 	var answer helperAnswer
-	check(json.NewDecoder(bufio.NewReader(c)).Decode(&answer))
-	that(answer.Error == "", "helper, %s: %s", verb, answer.Error)
+	Check(json.NewDecoder(bufio.NewReader(c)).Decode(&answer))
+	That(answer.Error == "", "helper, %s: %s", verb, answer.Error)
 	return answer
 }
 
-// env is what a scenario is given: names nobody used before, and clients that are closed when it ends.
+// env is what a scenario is given: the server, and a list of clients that are closed when it ends.
 type env struct {
 	*server
-	mutex   sync.Mutex
-	closing []func() error
-}
-
-var (
-	numbers atomic.Int64
-	run     = time.Now().UnixMilli() % 1_000_000_000
-)
-
-func unique(stem string) string {
-	return fmt.Sprintf("go-%s-%d-%d-%d", stem, run, os.Getpid(), numbers.Add(1))
-}
-
-func (e *env) closeLater(f func() error) {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	e.closing = append(e.closing, f)
-}
-
-func (e *env) close() {
-	e.mutex.Lock()
-	defer e.mutex.Unlock()
-	for _, f := range e.closing {
-		// The library waits for polls under way; nobody needs that.
-		go func() { _ = f() }()
-	}
+	*Closing
 }
 
 func (e *env) topic(stem, kind string, queues int) string {
-	name := unique(stem)
+	name := Unique(stem)
 	e.changeType(name, kind, queues)
 	return name
 }
@@ -116,7 +90,7 @@ func (e *env) changeType(topic, kind string, queues int) {
 }
 
 func (e *env) group(stem string, order bool, retries int) string {
-	name := unique(stem)
+	name := Unique(stem)
 	e.ask("group", object{"name": name, "order": order, "retries": retries})
 	return name
 }
@@ -130,7 +104,7 @@ func (e *env) stored(topic string, count int) []storedMessage {
 }
 
 func (e *env) awaitCommitted(topic, group string, count int) {
-	await(fmt.Sprintf("%d messages committed", count), limit, func() bool {
+	Await(fmt.Sprintf("%d messages committed", count), limit, func() bool {
 		return e.ask("committed", object{"topic": topic, "group": group}).Committed == count
 	})
 }
@@ -147,20 +121,20 @@ func patient(client interface{}) {
 func (e *env) producer(topic string, options ...rmq.ProducerOption) rmq.Producer {
 	// The library's Start does not return for a producer without topics.
 	p, err := rmq.NewProducer(e.config(""), append(options, rmq.WithTopics(topic))...)
-	check(err)
+	Check(err)
 	patient(p)
-	check(p.Start())
-	e.closeLater(p.GracefulStop)
+	Check(p.Start())
+	e.CloseLater(p.GracefulStop)
 	return p
 }
 
 func (e *env) simple(group, topic string, filter *rmq.FilterExpression) rmq.SimpleConsumer {
 	c, err := rmq.NewSimpleConsumer(e.config(group), rmq.WithSimpleAwaitDuration(poll),
 		rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}))
-	check(err)
+	Check(err)
 	patient(c)
-	check(c.Start())
-	e.closeLater(c.GracefulStop)
+	Check(c.Start())
+	e.CloseLater(c.GracefulStop)
 	return c
 }
 
@@ -170,10 +144,10 @@ func (e *env) push(group, topic string, filter *rmq.FilterExpression, f listener
 	c, err := rmq.NewPushConsumer(e.config(group), rmq.WithPushAwaitDuration(poll), rmq.WithPushConsumptionThreadCount(4),
 		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: filter}),
 		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: f}))
-	check(err)
+	Check(err)
 	patient(c)
-	check(c.Start())
-	e.closeLater(c.GracefulStop)
+	Check(c.Start())
+	e.CloseLater(c.GracefulStop)
 	return c
 }
 
@@ -183,8 +157,8 @@ func message(topic, body string) *rmq.Message {
 
 func send(p rmq.Producer, m *rmq.Message) *rmq.SendReceipt {
 	receipts, err := p.Send(background, m)
-	check(err)
-	that(len(receipts) == 1, "%d receipts", len(receipts))
+	Check(err)
+	That(len(receipts) == 1, "%d receipts", len(receipts))
 	return receipts[0]
 }
 
@@ -203,23 +177,23 @@ func receiveOnce(c rmq.SimpleConsumer, count int, invisible time.Duration) []*rm
 	if codeOf(err) == int32(v2.Code_MESSAGE_NOT_FOUND) {
 		return nil
 	}
-	check(err)
+	Check(err)
 	return got
 }
 
 // receive polls until there are so many messages, and leaves them without acknowledgement.
 func receive(c rmq.SimpleConsumer, count int, invisible time.Duration) []*rmq.MessageView {
 	var all []*rmq.MessageView
-	await(fmt.Sprintf("%d messages received", count), limit, func() bool {
+	Await(fmt.Sprintf("%d messages received", count), limit, func() bool {
 		all = append(all, receiveOnce(c, 32, invisible)...)
 		return len(all) >= count
 	})
-	that(len(all) == count, "%d messages received, expected %d: %v", len(all), count, texts(all))
+	That(len(all) == count, "%d messages received, expected %d: %v", len(all), count, texts(all))
 	return all
 }
 
 func ack(c rmq.SimpleConsumer, m *rmq.MessageView) {
-	check(c.Ack(background, m))
+	Check(c.Ack(background, m))
 }
 
 func codeOf(err error) int32 {
@@ -282,25 +256,14 @@ func (c *collector) texts(prefix string) []string {
 
 // awaitAll waits until each of these bodies came at least once.
 func (c *collector) awaitAll(bodies []string, limit time.Duration) {
-	wanted := map[string]bool{}
-	for _, b := range bodies {
-		wanted[b] = true
-	}
-	seen := 0
-	await(fmt.Sprintf("%d messages consumed", len(wanted)), limit, func() bool {
-		arrivals := c.all()
-		for ; seen < len(arrivals); seen++ {
-			delete(wanted, arrivals[seen].text)
-		}
-		return len(wanted) == 0
-	})
+	AwaitTexts(bodies, limit, func(from int) []string { return c.texts("")[from:] })
 }
 
 // awaitExactly waits for exactly these bodies in any order, and a moment longer for what should not come.
 func (c *collector) awaitExactly(bodies ...string) {
 	c.awaitAll(bodies, limit)
 	time.Sleep(300 * time.Millisecond)
-	same(sorted(bodies), sorted(c.texts("")), "consumed")
+	Same(Sorted(bodies), Sorted(c.texts("")), "consumed")
 }
 
 func texts(messages []*rmq.MessageView) []string {
@@ -311,48 +274,10 @@ func texts(messages []*rmq.MessageView) []string {
 	return all
 }
 
-func sorted(texts []string) []string {
-	all := append([]string{}, texts...)
-	sort.Strings(all)
-	return all
-}
-
-func await(what string, limit time.Duration, holds func() bool) {
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
-		that(time.Now().Before(deadline), "%s: not within %v", what, limit)
-	}
-}
-
-// Scenarios fail by panicking; the reporter recovers.
-
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func that(holds bool, format string, args ...interface{}) {
-	if !holds {
-		panic(fmt.Sprintf(format, args...))
-	}
-}
-
-func same(expected, actual interface{}, what string) {
-	e, a := fmt.Sprintf("%v", expected), fmt.Sprintf("%v", actual)
-	that(e == a, "%s: expected %s, got %s", what, brief(e), brief(a))
-}
-
 // tag of a message that has one.
 func tag(m *rmq.MessageView) string {
 	if m.GetTag() == nil {
 		return ""
 	}
 	return *m.GetTag()
-}
-
-func brief(text string) string {
-	if len(text) > 200 {
-		text = text[:200] + "..."
-	}
-	return strings.ToValidUTF8(text, "?")
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
+
+	. "interop/runner"
 )
 
 var pushing = []scenario{
@@ -37,11 +39,11 @@ func pushConsumer(e *env) {
 	for _, a := range got.all() {
 		var n int
 		_, err := fmt.Sscan(a.GetProperties()["n"], &n)
-		check(err)
-		same(fmt.Sprint("m", n), a.text, "body by property")
-		same(fmt.Sprint("t", n%3), tag(a.MessageView), "tag")
-		same([]string{fmt.Sprint("k", n)}, a.GetKeys(), "keys")
-		same(1, a.attempt, "delivery attempt")
+		Check(err)
+		Same(fmt.Sprint("m", n), a.text, "body by property")
+		Same(fmt.Sprint("t", n%3), tag(a.MessageView), "tag")
+		Same([]string{fmt.Sprint("k", n)}, a.GetKeys(), "keys")
+		Same(1, a.attempt, "delivery attempt")
 	}
 	e.awaitCommitted(topic, group, 100)
 }
@@ -67,27 +69,27 @@ func pushRetry(e *env) {
 	}
 	// The two retries wait one and five seconds; then the message is given up.
 	dead := e.stored("%DLQ%"+group, 1)
-	same(1, len(dead), "dead letters")
-	same("never", dead[0].Body, "dead letter")
-	same("never", dead[0].Properties["p"], "property of the dead letter")
-	same("t", dead[0].Properties["TAGS"], "tag of the dead letter")
-	same(ids["never"], dead[0].Properties["UNIQ_KEY"], "message id of the dead letter")
+	Same(1, len(dead), "dead letters")
+	Same("never", dead[0].Body, "dead letter")
+	Same("never", dead[0].Properties["p"], "property of the dead letter")
+	Same("t", dead[0].Properties["TAGS"], "tag of the dead letter")
+	Same(ids["never"], dead[0].Properties["UNIQ_KEY"], "message id of the dead letter")
 	attempts := func(text string) []int32 {
 		var all []int32
 		for _, a := range got.of(text) {
 			all = append(all, a.attempt)
-			same(ids[text], a.GetMessageId(), "message id of "+text)
-			same(topic, a.GetTopic(), "topic")
-			same(text, a.GetProperties()["p"], "property")
+			Same(ids[text], a.GetMessageId(), "message id of "+text)
+			Same(topic, a.GetTopic(), "topic")
+			Same(text, a.GetProperties()["p"], "property")
 		}
 		return all
 	}
-	same([]int32{1}, attempts("good"), "attempts of good")
-	same([]int32{1, 2}, attempts("second"), "attempts of second")
-	same([]int32{1, 2, 3}, attempts("never"), "attempts of never")
+	Same([]int32{1}, attempts("good"), "attempts of good")
+	Same([]int32{1, 2}, attempts("second"), "attempts of second")
+	Same([]int32{1, 2, 3}, attempts("never"), "attempts of never")
 	never := got.of("never")
-	that(never[1].at.Sub(never[0].at) >= time.Second, "first retry after %v", never[1].at.Sub(never[0].at))
-	that(never[2].at.Sub(never[1].at) >= 5*time.Second, "second retry after %v", never[2].at.Sub(never[1].at))
+	That(never[1].at.Sub(never[0].at) >= time.Second, "first retry after %v", never[1].at.Sub(never[0].at))
+	That(never[2].at.Sub(never[1].at) >= 5*time.Second, "second retry after %v", never[2].at.Sub(never[1].at))
 }
 
 // In order for each group; a refused message is tried again until it succeeds or is given up.
@@ -103,7 +105,7 @@ func pushFifo(e *env) {
 		return rmq.SUCCESS
 	})
 	got.awaitAll(sendColors(e.producer(topic), topic, 6), limit)
-	same("red2", e.stored("%DLQ%"+group, 1)[0].Body, "dead letter")
+	Same("red2", e.stored("%DLQ%"+group, 1)[0].Body, "dead letter")
 	for _, color := range colors {
 		// While the library waits to retry a message it goes on with the rest of the batch, so only first attempts are in order.
 		var wanted, firsts []string
@@ -116,10 +118,10 @@ func pushFifo(e *env) {
 				firsts = append(firsts, text)
 			}
 		}
-		same(wanted, firsts, "group "+color)
+		Same(wanted, firsts, "group "+color)
 		for text, count := range times {
 			expected := map[string]int{"red2": 3, "blue3": 2}[text]
-			same(max(1, expected), count, "attempts of "+text)
+			Same(max(1, expected), count, "attempts of "+text)
 		}
 	}
 }
@@ -148,12 +150,12 @@ func share(e *env) {
 	p := e.producer(topic)
 	// More until each has had some: which poll a message wakes is chance.
 	var bodies []string
-	await("both consumed", limit, func() bool {
+	Await("both consumed", limit, func() bool {
 		bodies = append(bodies, sendNumbered(p, topic, fmt.Sprint("r", len(bodies), "-"), 20)...)
 		return len(first.all()) > 0 && len(second.all()) > 0
 	})
-	await("all consumed", limit, func() bool { return len(first.all())+len(second.all()) >= len(bodies) })
-	same(sorted(bodies), sorted(append(first.texts(""), second.texts("")...)), "consumed by both")
+	Await("all consumed", limit, func() bool { return len(first.all())+len(second.all()) >= len(bodies) })
+	Same(Sorted(bodies), Sorted(append(first.texts(""), second.texts("")...)), "consumed by both")
 }
 
 func many(e *env) {
@@ -177,7 +179,7 @@ func many(e *env) {
 			})
 		}
 		all.Wait()
-		check(failure)
+		Check(failure)
 	}
 	got.awaitExactly(bodies...)
 	e.awaitCommitted(topic, group, len(bodies))

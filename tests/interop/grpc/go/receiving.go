@@ -6,6 +6,8 @@ import (
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
+
+	. "interop/runner"
 )
 
 const (
@@ -43,24 +45,24 @@ func sendAndReceive(e *env) {
 	c := e.simple(group, topic, rmq.SUB_ALL)
 	received := time.Now()
 	for _, m := range receive(c, 12, short) {
-		same(sent[m.GetMessageId()], string(m.GetBody()), "body by message id")
+		Same(sent[m.GetMessageId()], string(m.GetBody()), "body by message id")
 		delete(sent, m.GetMessageId())
 		var n int
 		_, err := fmt.Sscan(m.GetProperties()["n"], &n)
-		check(err)
-		same(fmt.Sprintf("m%d äöü 消息", n), string(m.GetBody()), "body by property")
-		same(topic, m.GetTopic(), "topic")
-		same(fmt.Sprint("t", n%3), tag(m), "tag")
-		same([]string{fmt.Sprint("k", n), "all"}, m.GetKeys(), "keys")
-		same(map[string]string{"n": fmt.Sprint(n), "text": "a b=c;значение"}, m.GetProperties(), "properties")
-		same(1, m.GetDeliveryAttempt(), "delivery attempt")
+		Check(err)
+		Same(fmt.Sprintf("m%d äöü 消息", n), string(m.GetBody()), "body by property")
+		Same(topic, m.GetTopic(), "topic")
+		Same(fmt.Sprint("t", n%3), tag(m), "tag")
+		Same([]string{fmt.Sprint("k", n), "all"}, m.GetKeys(), "keys")
+		Same(map[string]string{"n": fmt.Sprint(n), "text": "a b=c;значение"}, m.GetProperties(), "properties")
+		Same(1, m.GetDeliveryAttempt(), "delivery attempt")
 		born := *m.GetBornTimestamp()
-		that(!born.Before(before) && !born.After(after), "born at %v", born)
+		That(!born.Before(before) && !born.After(after), "born at %v", born)
 		ack(c, m)
 	}
 	e.awaitCommitted(topic, group, 12)
 	time.Sleep(time.Until(received.Add(short + time.Second)))
-	same(0, len(receiveOnce(c, 32, short)), "received after the acknowledgement")
+	Same(0, len(receiveOnce(c, 32, short)), "received after the acknowledgement")
 }
 
 func redelivery(e *env) {
@@ -85,16 +87,16 @@ func redelivery(e *env) {
 	for attempt := 2; attempt <= 3; attempt++ {
 		again := receive(c, 2, short)
 		waited := time.Since(asked)
-		that(waited >= time.Duration(attempt-1)*short, "came back after %v", waited)
-		same([]string{"a", "c"}, sorted(texts(again)), "came back")
+		That(waited >= time.Duration(attempt-1)*short, "came back after %v", waited)
+		Same([]string{"a", "c"}, Sorted(texts(again)), "came back")
 		for _, m := range again {
 			body := string(m.GetBody())
-			same(attempt, m.GetDeliveryAttempt(), "delivery attempt")
-			same(ids[body], m.GetMessageId(), "message id")
-			same(topic, m.GetTopic(), "topic")
-			same("t", tag(m), "tag")
-			same([]string{"k-" + body}, m.GetKeys(), "keys")
-			same(body, m.GetProperties()["p"], "property")
+			Same(attempt, m.GetDeliveryAttempt(), "delivery attempt")
+			Same(ids[body], m.GetMessageId(), "message id")
+			Same(topic, m.GetTopic(), "topic")
+			Same("t", tag(m), "tag")
+			Same([]string{"k-" + body}, m.GetKeys(), "keys")
+			Same(body, m.GetProperties()["p"], "property")
 			if attempt == 3 {
 				ack(c, m)
 			}
@@ -108,11 +110,11 @@ func shorter(e *env) {
 	c := e.simple(e.plainGroup("shorter"), topic, rmq.SUB_ALL)
 	m := receive(c, 1, long)[0]
 	changed := time.Now()
-	check(c.ChangeInvisibleDuration(m, 3*time.Second))
+	Check(c.ChangeInvisibleDuration(m, 3*time.Second))
 	again := receive(c, 1, long)[0]
-	that(time.Since(changed) >= 3*time.Second, "came back after %v", time.Since(changed))
-	same("m", string(again.GetBody()), "body")
-	same(2, again.GetDeliveryAttempt(), "delivery attempt")
+	That(time.Since(changed) >= 3*time.Second, "came back after %v", time.Since(changed))
+	Same("m", string(again.GetBody()), "body")
+	Same(2, again.GetDeliveryAttempt(), "delivery attempt")
 	ack(c, again)
 }
 
@@ -123,16 +125,16 @@ func longer(e *env) {
 	// The acknowledgement needs the handle that the change gave.
 	send(p, message(topic, "acked"))
 	acked := receive(c, 1, short)[0]
-	check(c.ChangeInvisibleDuration(acked, 15*time.Second))
+	Check(c.ChangeInvisibleDuration(acked, 15*time.Second))
 	ack(c, acked)
 	send(p, message(topic, "kept"))
 	kept := receive(c, 1, short)[0]
 	changed := time.Now()
-	check(c.ChangeInvisibleDuration(kept, 18*time.Second))
+	Check(c.ChangeInvisibleDuration(kept, 18*time.Second))
 	again := receive(c, 1, long)[0]
-	that(time.Since(changed) >= 17500*time.Millisecond, "came back after %v", time.Since(changed))
-	same("kept", string(again.GetBody()), "came back")
-	same(2, again.GetDeliveryAttempt(), "delivery attempt")
+	That(time.Since(changed) >= 17500*time.Millisecond, "came back after %v", time.Since(changed))
+	Same("kept", string(again.GetBody()), "came back")
+	Same(2, again.GetDeliveryAttempt(), "delivery attempt")
 	ack(c, again)
 }
 
@@ -157,7 +159,7 @@ func fifoOrder(e *env) {
 	c := e.simple(group, topic, rmq.SUB_ALL)
 	got, seen := map[string][]string{}, map[string]bool{}
 	count := 0
-	await("all in order", limit, func() bool {
+	Await("all in order", limit, func() bool {
 		for _, m := range receiveOnce(c, 5, long) {
 			ack(c, m)
 			// What the proxy could not write in time it gives again, and says so.
@@ -174,7 +176,7 @@ func fifoOrder(e *env) {
 		for i := 0; i < 8; i++ {
 			wanted = append(wanted, fmt.Sprint(color, i))
 		}
-		same(wanted, got[color], "group "+color)
+		Same(wanted, got[color], "group "+color)
 	}
 }
 
@@ -190,29 +192,29 @@ func fifoBlocking(e *env) {
 	c := e.simple(group, topic, rmq.SUB_ALL)
 	one := func(invisible time.Duration) *rmq.MessageView {
 		var got []*rmq.MessageView
-		await("a message", limit, func() bool {
+		Await("a message", limit, func() bool {
 			got = receiveOnce(c, 1, invisible)
 			return len(got) > 0
 		})
-		same(1, len(got), "messages of a receive for one")
+		Same(1, len(got), "messages of a receive for one")
 		return got[0]
 	}
 	first := one(long)
-	same("m0", string(first.GetBody()), "first")
-	same(0, len(receiveOnce(c, 1, long)), "received while m0 is held")
+	Same("m0", string(first.GetBody()), "first")
+	Same(0, len(receiveOnce(c, 1, long)), "received while m0 is held")
 	ack(c, first)
 
 	asked := time.Now()
 	second := one(short)
-	same("m1", string(second.GetBody()), "second")
+	Same("m1", string(second.GetBody()), "second")
 	// Not acknowledged: it comes again, before the third.
 	again := one(long)
-	that(time.Since(asked) >= short, "came back after %v", time.Since(asked))
-	same("m1", string(again.GetBody()), "after the invisible time")
-	same(2, again.GetDeliveryAttempt(), "delivery attempt")
+	That(time.Since(asked) >= short, "came back after %v", time.Since(asked))
+	Same("m1", string(again.GetBody()), "after the invisible time")
+	Same(2, again.GetDeliveryAttempt(), "delivery attempt")
 	ack(c, again)
 	third := one(long)
-	same("m2", string(third.GetBody()), "third")
+	Same("m2", string(third.GetBody()), "third")
 	ack(c, third)
 	e.awaitCommitted(topic, group, 3)
 }
@@ -233,8 +235,8 @@ func tagFilter(e *env) {
 		}
 	}
 	c := e.simple(e.plainGroup("tags"), topic, rmq.NewFilterExpression("red || blue"))
-	same(sorted(wanted), sorted(texts(receive(c, len(wanted), long))), "received")
-	same(0, len(receiveOnce(c, 32, long)), "received beyond these")
+	Same(Sorted(wanted), Sorted(texts(receive(c, len(wanted), long))), "received")
+	Same(0, len(receiveOnce(c, 32, long)), "received beyond these")
 }
 
 func sqlFilter(e *env) {
@@ -255,18 +257,18 @@ func sqlFilter(e *env) {
 			wanted = append(wanted, string(m.Body))
 		}
 	}
-	same(sorted(wanted), sorted(texts(receive(c, len(wanted), long))), "received")
-	same(0, len(receiveOnce(c, 32, long)), "received beyond these")
+	Same(Sorted(wanted), Sorted(texts(receive(c, len(wanted), long))), "received")
+	Same(0, len(receiveOnce(c, 32, long)), "received beyond these")
 }
 
 func unknownGroup(e *env) {
 	topic := e.topic("unknown", "NORMAL", 4)
 	send(e.producer(topic), message(topic, "m"))
-	c := e.simple(unique("nobody-made"), topic, rmq.SUB_ALL)
+	c := e.simple(Unique("nobody-made"), topic, rmq.SUB_ALL)
 	m := receive(c, 1, long)[0]
-	same("m", string(m.GetBody()), "received by the simple consumer")
+	Same("m", string(m.GetBody()), "received by the simple consumer")
 	ack(c, m)
 	got := &collector{}
-	e.push(unique("nobody-made"), topic, rmq.SUB_ALL, got.succeed)
+	e.push(Unique("nobody-made"), topic, rmq.SUB_ALL, got.succeed)
 	got.awaitExactly(strings.Fields("m")...)
 }

@@ -11,6 +11,8 @@ import (
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
 	v2 "github.com/apache/rocketmq-clients/golang/v5/protocol/v2"
+
+	. "interop/runner"
 )
 
 const (
@@ -49,14 +51,14 @@ func asyncSend(e *env) {
 		})
 	}
 	all.Wait()
-	check(failure)
+	Check(failure)
 	var storedBodies, storedIds []string
 	for _, m := range e.stored(topic, 300) {
 		storedBodies = append(storedBodies, m.Body)
 		storedIds = append(storedIds, m.Properties["UNIQ_KEY"])
 	}
-	same(strings.Join(sorted(bodies), " "), strings.Join(sorted(storedBodies), " "), "stored")
-	same(strings.Join(sorted(ids), " "), strings.Join(sorted(storedIds), " "), "ids stored")
+	Same(strings.Join(Sorted(bodies), " "), strings.Join(Sorted(storedBodies), " "), "stored")
+	Same(strings.Join(Sorted(ids), " "), strings.Join(Sorted(storedIds), " "), "ids stored")
 }
 
 func largeBody(e *env) {
@@ -67,18 +69,18 @@ func largeBody(e *env) {
 	send(p, &rmq.Message{Topic: topic, Body: body})
 	c := e.simple(e.plainGroup("large"), topic, rmq.SUB_ALL)
 	got := receive(c, 1, 30*time.Second)[0]
-	that(bytes.Equal(body, got.GetBody()), "the body came back changed")
+	That(bytes.Equal(body, got.GetBody()), "the body came back changed")
 	ack(c, got)
 	largest := e.topic("largest", "NORMAL", 4)
 	send(p, message(largest, strings.Repeat("x", bodyBytesMax)))
-	same(bodyBytesMax, len(e.stored(largest, 1)[0].Body), "length of the largest body")
+	Same(bodyBytesMax, len(e.stored(largest, 1)[0].Body), "length of the largest body")
 }
 
 func oversized(e *env) {
 	topic := e.topic("oversized", "NORMAL", 4)
 	p := e.producer(topic)
 	_, err := p.Send(background, &rmq.Message{Topic: topic, Body: make([]byte, bodyBytesMax+1)})
-	that(err != nil, "a body of 4 MiB and a byte was accepted")
+	That(err != nil, "a body of 4 MiB and a byte was accepted")
 	many := message(topic, "properties")
 	for i := 0; i < 17; i++ {
 		many.AddProperty(fmt.Sprint("p", i), strings.Repeat("v", 1024))
@@ -89,18 +91,18 @@ func oversized(e *env) {
 	refused(p, reserved, v2.Code_ILLEGAL_MESSAGE_PROPERTY_KEY)
 	send(p, message(topic, "fits"))
 	stored := e.stored(topic, 1)
-	same(1, len(stored), "messages stored")
-	same("fits", stored[0].Body, "the only message stored")
+	Same(1, len(stored), "messages stored")
+	Same("fits", stored[0].Body, "the only message stored")
 }
 
 func illegalTopic(e *env) {
 	topic := e.topic("legal", "NORMAL", 4)
-	refused(e.producer(topic), message(unique("nobody"), "m"), v2.Code_TOPIC_NOT_FOUND)
+	refused(e.producer(topic), message(Unique("nobody"), "m"), v2.Code_TOPIC_NOT_FOUND)
 	refused(e.producer(topic), message("SCHEDULE_TOPIC_XXXX", "m"), v2.Code_ILLEGAL_TOPIC)
 	refused(e.producer(topic), message(strings.Repeat("t", 128), "m"), v2.Code_ILLEGAL_TOPIC)
 	refused(e.producer(topic), message("not a topic!", "m"), v2.Code_ILLEGAL_TOPIC)
 	send(e.producer(topic), message(topic, "m"))
-	same(1, len(e.stored(topic, 1)), "messages stored")
+	Same(1, len(e.stored(topic, 1)), "messages stored")
 }
 
 func wrongType(e *env) {
@@ -109,23 +111,23 @@ func wrongType(e *env) {
 	fifo := message(topic, "fifo")
 	fifo.SetMessageGroup("g")
 	_, err := p.Send(background, fifo)
-	that(err != nil, "a message group in a normal topic was accepted")
+	That(err != nil, "a message group in a normal topic was accepted")
 	late := message(topic, "late")
 	late.SetDelayTimestamp(time.Now().Add(5 * time.Second))
 	_, err = p.Send(background, late)
-	that(err != nil, "a delay in a normal topic was accepted")
+	That(err != nil, "a delay in a normal topic was accepted")
 	send(p, message(topic, "normal"))
 	// The producer keeps the old route for a while, so the server has to notice.
 	e.changeType(topic, "FIFO", 1)
 	refused(p, message(topic, "m"), v2.Code_MESSAGE_PROPERTY_CONFLICT_WITH_TYPE)
 	stored := e.stored(topic, 1)
-	same(1, len(stored), "messages stored")
-	same("normal", stored[0].Body, "the only message stored")
+	Same(1, len(stored), "messages stored")
+	Same("normal", stored[0].Body, "the only message stored")
 }
 
 func refused(p rmq.Producer, m *rmq.Message, code v2.Code) {
 	_, err := p.Send(background, m)
-	that(err != nil, "%s expected, the message was accepted", code)
+	That(err != nil, "%s expected, the message was accepted", code)
 	// What a retry of the library wraps is text only.
-	that(codeOf(err) == int32(code) || strings.Contains(err.Error(), code.String()), "%s expected, got %v", code, err)
+	That(codeOf(err) == int32(code) || strings.Contains(err.Error(), code.String()), "%s expected, got %v", code, err)
 }

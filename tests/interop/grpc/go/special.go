@@ -8,6 +8,8 @@ import (
 	"time"
 
 	rmq "github.com/apache/rocketmq-clients/golang/v5"
+
+	. "interop/runner"
 )
 
 // Java's timer has this precision and may be so early.
@@ -34,15 +36,15 @@ func delay(e *env) {
 		send(p, m)
 	}
 	got.awaitExactly("4000", "8000")
-	same([]string{"4000", "8000"}, got.texts(""), "order of arrival")
+	Same([]string{"4000", "8000"}, got.texts(""), "order of arrival")
 	for _, a := range got.all() {
 		delay, err := strconv.Atoi(a.text)
-		check(err)
+		Check(err)
 		due := now.Add(time.Duration(delay)*time.Millisecond - timerPrecision)
-		that(!a.at.Before(due), "%d ms came after %v", delay, a.at.Sub(now))
-		same("v", a.GetProperties()["p"], "property")
-		same("t", tag(a.MessageView), "tag")
-		same(1, a.attempt, "delivery attempt")
+		That(!a.at.Before(due), "%d ms came after %v", delay, a.at.Sub(now))
+		Same("v", a.GetProperties()["p"], "property")
+		Same("t", tag(a.MessageView), "tag")
+		Same(1, a.attempt, "delivery attempt")
 	}
 }
 
@@ -58,10 +60,10 @@ func transaction(e *env) {
 
 	first := p.BeginTransaction()
 	_, err := p.SendWithTransaction(background, message(topic, "m0"), first)
-	check(err)
+	Check(err)
 	time.Sleep(1500 * time.Millisecond)
-	same(0, len(got.all()), "consumed before the commit")
-	check(first.Commit())
+	Same(0, len(got.all()), "consumed before the commit")
+	Check(first.Commit())
 	got.awaitExactly("m0")
 
 	committed := []string{"m0"}
@@ -72,19 +74,19 @@ func transaction(e *env) {
 		m.SetKeys(fmt.Sprint("k", i))
 		m.AddProperty("n", fmt.Sprint(i))
 		_, err := p.SendWithTransaction(background, m, t)
-		check(err)
+		Check(err)
 		if i%2 == 0 {
-			check(t.Commit())
+			Check(t.Commit())
 			committed = append(committed, string(m.Body))
 		} else {
-			check(t.RollBack())
+			Check(t.RollBack())
 		}
 	}
 	got.awaitExactly(committed...)
 	m := got.of("m4")[0]
-	same("t", tag(m.MessageView), "tag")
-	same([]string{"k4"}, m.GetKeys(), "keys")
-	same("4", m.GetProperties()["n"], "property")
+	Same("t", tag(m.MessageView), "tag")
+	Same([]string{"k4"}, m.GetKeys(), "keys")
+	Same("4", m.GetProperties()["n"], "property")
 }
 
 func transactionCheck(e *env) {
@@ -113,16 +115,16 @@ func transactionCheck(e *env) {
 		m := message(topic, body)
 		m.AddProperty("p", "v")
 		_, err := p.SendWithTransaction(background, m, p.BeginTransaction())
-		check(err)
+		Check(err)
 	}
 	times := func(body string) int {
 		mutex.Lock()
 		defer mutex.Unlock()
 		return checks[body]
 	}
-	await("all checked", limit, func() bool { return times("yes") > 0 && times("no") > 0 && times("later") > 1 })
+	Await("all checked", limit, func() bool { return times("yes") > 0 && times("no") > 0 && times("later") > 1 })
 	got.awaitAll([]string{"yes", "later"}, limit)
 	time.Sleep(300 * time.Millisecond)
 	// A check may cross the commit of the one before, and then the message comes twice.
-	same(0, len(got.of("no")), "consumed of the one that was rolled back")
+	Same(0, len(got.of("no")), "consumed of the one that was rolled back")
 }

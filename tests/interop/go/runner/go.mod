@@ -1,0 +1,3 @@
+module interop/runner
+
+go 1.21
