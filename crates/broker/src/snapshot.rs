@@ -3,14 +3,15 @@
 //! They are copies. The log holds every change behind them; see [`crate::state`]. A Java broker that is given the
 //! directory finds its topics, groups and offsets here, and one of its directories is taken over from here.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use protocol::body::{DelayOffsetTable, GroupTable, MessageRequestModeTable, OffsetTable, TopicTable};
 use protocol::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store::io::Disk;
 
 use crate::pop::{OrderTable, OwnerTable};
 
@@ -51,21 +52,19 @@ impl Tables {
 
     /// Replaces the files; each is whole at any moment, and durable on return.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)?;
-        write(&dir.join(TOPICS), &self.topics)?;
-        write(&dir.join(GROUPS), &self.groups)?;
-        write(&dir.join(OFFSETS), &self.offsets)?;
-        write(&dir.join(DELAYS), &self.delays)?;
-        write(&dir.join(REQUEST_MODES), &self.request_modes)?;
-        write(&dir.join(ORDERS), &self.orders)?;
-        write(&dir.join(OWNERS), &self.owners)?;
-        File::open(dir)?.sync_all()
+        write(dir, TOPICS, &self.topics)?;
+        write(dir, GROUPS, &self.groups)?;
+        write(dir, OFFSETS, &self.offsets)?;
+        write(dir, DELAYS, &self.delays)?;
+        write(dir, REQUEST_MODES, &self.request_modes)?;
+        write(dir, ORDERS, &self.orders)?;
+        write(dir, OWNERS, &self.owners)
     }
 }
 
 fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
     // Java keeps the version before as `.bak` and reads it when the file itself is missing or empty.
-    for path in [path.to_owned(), with_suffix(path, ".bak")] {
+    for path in [path.to_owned(), backup(path)] {
         match fs::read(&path) {
             Ok(text) if text.iter().all(u8::is_ascii_whitespace) => {}
             Ok(text) => {
@@ -80,21 +79,17 @@ fn read<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
     Ok(T::default())
 }
 
-fn write(path: &Path, table: &impl Serialize) -> io::Result<()> {
+fn write(dir: &Path, name: &str, table: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(table).map_err(io::Error::other)?;
     // Most rounds change one table or none; a file that says the same already is left alone.
-    if fs::read(path).is_ok_and(|old| old == text) {
+    if fs::read(dir.join(name)).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let new = with_suffix(path, ".tmp");
-    let mut file = File::create(&new)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    store::io::replace(&Disk, dir, name, &text)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+fn backup(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
+    name.push(".bak");
     name.into()
 }

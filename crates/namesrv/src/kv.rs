@@ -1,9 +1,9 @@
 //! Key-values by namespace, kept in a file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -68,26 +68,11 @@ impl Kv {
             if bytes.len() > KV_BYTES_MAX {
                 return Err(io::Error::other(format!("the key-values would exceed {KV_BYTES_MAX} bytes")));
             }
-            write_durably(&self.path, &bytes)?;
+            settings::replace_file(&self.path, &bytes)?;
             self.table.store(Arc::new(table));
         }
         Ok(())
     }
-}
-
-/// Replaces a file so that a crash leaves either the old content or the new.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    let temporary = PathBuf::from(name);
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    // The rename is durable only once the directory is.
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

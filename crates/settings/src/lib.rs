@@ -6,9 +6,10 @@
 //! flags, and reports everything that is wrong at once; [`Update`] changes them at run time, all or nothing.
 //!
 //! One file may fill several structs: a `broker.conf` holds the keys of the broker, the store and the listener.
-//! Nothing here prints, and nothing but [`Sources::load`] touches a file.
+//! Nothing here prints, and nothing but [`Sources::load`] and [`replace_file`] touches a file.
 
 mod declare; // start here
+mod file;
 mod form;
 mod hint;
 mod java;
@@ -18,6 +19,7 @@ pub mod properties;
 mod sources;
 mod update;
 
+pub use file::replace_file;
 pub use form::{Between, Bytes, Form, HostPort, Hours, Millis, Minutes, Plain, Seconds, Setting};
 pub use page::page;
 pub use problem::{Origin, Problem, Problems, Severity};

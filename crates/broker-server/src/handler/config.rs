@@ -1,7 +1,7 @@
 //! Settings of the broker at run time.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use protocol::request::BrokerConfigReply;
@@ -34,13 +34,7 @@ fn keep(path: &Path, changes: &[(&str, String)]) -> io::Result<()> {
     let kept = earlier.iter().filter(|pair| changes.iter().all(|(key, _)| *key != pair.key));
     let mut text: String = kept.map(|pair| properties::line(&pair.key, &pair.value)).collect();
     text.extend(changes.iter().map(|(key, value)| properties::line(key, value)));
-    let new = path.with_extension("tmp");
-    // The directory comes with the first copy of the tables, some seconds after the first start.
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let mut file = fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    settings::replace_file(path, text.as_bytes())
 }
 
 /// Keys that may not be changed from afar. Source: `configBlackList`.

@@ -10,12 +10,13 @@
 //! The file is the table as the log made it up to its place; opening applies what follows. It is written anew only
 //! when that pays: see [`Snapshot::is_wanted`].
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use store::LogOffset;
+use store::io::Disk;
 
 use super::{Due, KINDS, Key};
 use crate::Error;
@@ -161,21 +162,11 @@ impl Snapshot {
             bytes[8..12].copy_from_slice(&crc.to_le_bytes());
             store.flush()?;
             let failed = |error: io::Error| Error::Settings(format!("write {NAME}: {error}"));
-            replace(dir, &bytes).map_err(failed)?;
+            store::io::replace(&Disk, dir, NAME, &bytes).map_err(failed)?;
             *self = Snapshot { at, changes, written_ms: now_ms, there: true };
         }
         Ok(LogOffset(self.at))
     }
-}
-
-fn replace(dir: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let new = dir.join(format!("{NAME}.tmp"));
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(NAME))?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

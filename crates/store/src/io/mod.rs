@@ -109,8 +109,9 @@ pub(crate) fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces a small file so that a crash leaves either the old or the new one.
-pub(crate) fn replace(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a small file so that a crash leaves either the old or the new one; its directory is made if need be.
+pub fn replace(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    io.make_dir(dir)?;
     let temporary = dir.join(format!("{name}.tmp"));
     let file = io.create(&temporary)?;
     write_all(&*file, bytes, 0)?;
