@@ -1,6 +1,7 @@
 //! Delivering a message that was stored under another topic first: delayed, timed, or half of a transaction.
 
-use protocol::record::{NewRecord, RecordView};
+use bytes::{Bytes, BytesMut};
+use protocol::record::{NewRecord, RecordView, Stamp};
 use protocol::{name, properties, sysflag};
 use store::Appended;
 use tracing::{error, warn};
@@ -84,4 +85,17 @@ pub(crate) fn copy_of<'a>(record: &RecordView<'a>, properties: &'a str) -> NewRe
         body: record.body(),
         properties,
     }
+}
+
+/// A record that is shown to a client where another one lies: it has the places and the time of that one. `None` when
+/// it does not fit a record.
+pub(crate) fn encode_in_place_of(record: &RecordView<'_>, shown: &NewRecord<'_>) -> Option<Bytes> {
+    let stamp = Stamp {
+        queue_offset: record.queue_offset(),
+        log_offset: record.log_offset(),
+        store_timestamp: record.store_timestamp(),
+    };
+    let mut encoded = BytesMut::new();
+    shown.measure().ok()?.encode(&stamp, &mut encoded);
+    Some(encoded.freeze())
 }

@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::record::{NewRecord, RecordView, Stamp};
+use protocol::record::{NewRecord, RecordView};
 use protocol::{id, name, properties, sysflag};
 use store::{Appended, LogOffset, Queue, QueueOffset};
 use tracing::{error, info, warn};
 
-use crate::deliver::copy_of;
+use crate::deliver::{copy_of, encode_in_place_of};
 use crate::due::{Changing, Due, DueChange, Key, Kind};
 use crate::limits::CHECK_BATCH;
 use crate::state::Change;
@@ -296,13 +296,6 @@ impl Broker {
             queue_id: record.property(properties::REAL_QUEUE)?.parse().ok()?,
             ..copy_of(record, record.properties())
         };
-        let stamp = Stamp {
-            queue_offset: record.queue_offset(),
-            log_offset: record.log_offset(),
-            store_timestamp: record.store_timestamp(),
-        };
-        let mut encoded = BytesMut::new();
-        shown.measure().ok()?.encode(&stamp, &mut encoded);
         Some(TransactionCheck {
             connection,
             group: group.to_owned(),
@@ -310,7 +303,7 @@ impl Broker {
             log_offset: record.log_offset(),
             unique_key: record.property(properties::UNIQUE_KEY).unwrap_or_default().to_owned(),
             offset_message_id: id::offset_id(record.store_host(), record.log_offset()),
-            record: encoded.freeze(),
+            record: encode_in_place_of(record, &shown)?,
         })
     }
 

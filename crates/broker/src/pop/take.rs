@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::body::GroupConfig;
 use protocol::name::RETRY_PREFIX;
 use protocol::receipt::{ORDER_REVIVE_QUEUE, Receipt, Retry};
-use protocol::record::{NewRecord, RecordView, Stamp};
+use protocol::record::{NewRecord, RecordView};
 use protocol::{name, perm, properties};
 use store::{Queue, QueueOffset};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::flight::{Flight, detail};
 use super::wait::{Bounds, For};
 use super::{Pop, PopFrom, PopRequest, PopStatus, Popped, PoppedMessage};
 use crate::attribute;
-use crate::deliver::copy_of;
+use crate::deliver::{copy_of, encode_in_place_of};
 use crate::filter::Filter;
 use crate::limits::{INVISIBLE_MAX, INVISIBLE_MS_MAX, POP_MESSAGES_MAX, POP_TRIES_MAX, SUSPEND_MS_MAX};
 use crate::select::{Selected, Selection};
@@ -428,12 +428,5 @@ fn under_original_topic(record: &RecordView<'_>, topic: &str, receipt: &Receipt)
         properties::push(&mut text, properties::POP_CK, &receipt.to_string());
     }
     let shown = NewRecord { topic, ..copy_of(record, &text) };
-    let stamp = Stamp {
-        queue_offset: record.queue_offset(),
-        log_offset: record.log_offset(),
-        store_timestamp: record.store_timestamp(),
-    };
-    let mut encoded = BytesMut::new();
-    shown.measure().ok()?.encode(&stamp, &mut encoded);
-    Some(encoded.freeze())
+    encode_in_place_of(record, &shown)
 }
