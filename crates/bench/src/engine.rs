@@ -18,8 +18,11 @@ use crate::template::OPAQUE_FIRST;
 /// Bytes gathered before a write: large enough that system calls do not count, small enough for a core's cache.
 const WRITE_BYTES: usize = 128 * 1024;
 
-/// First size of a connection's input; it grows with the largest answer.
+/// First size of the input of a few connections, and of one among thousands; it grows with the largest answer.
 const READ_BYTES: usize = 256 * 1024;
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// First size of all inputs of a thread.
+const INPUTS_BYTES: usize = 16 << 20;
 
 /// How long answers are waited for after the end, in nanoseconds.
 const DRAIN_NS: u64 = 10_000_000_000;
@@ -120,12 +123,13 @@ impl Engine {
     pub(crate) fn new(plan: Plan, job: Box<dyn Job>, streams: Vec<TcpStream>) -> Result<Self, Error> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let recorder = Recorder::new(plan.from, plan.to);
+        let input = (INPUTS_BYTES / streams.len().max(1)).clamp(READ_BYTES_MIN, READ_BYTES);
         let mut lanes = Vec::with_capacity(streams.len());
         for (index, stream) in streams.into_iter().enumerate() {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             epoll::add(&epoll, &stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
-            lanes.push(Lane::new(stream, plan.window));
+            lanes.push(Lane::new(stream, plan.window, input));
         }
         Ok(Engine { plan, job, lanes, epoll, recorder, scanner: Scanner::default(), in_flight: 0, sent: 0, turn: 0 })
     }
@@ -390,13 +394,13 @@ fn ignore_interrupt<T: Default>(result: rustix::io::Result<T>) -> rustix::io::Re
 }
 
 impl Lane {
-    fn new(stream: TcpStream, window: usize) -> Self {
+    fn new(stream: TcpStream, window: usize, input: usize) -> Self {
         Lane {
             stream,
             open: true,
-            input: vec![0; READ_BYTES],
+            input: vec![0; input],
             unread: 0..0,
-            out: Vec::with_capacity(WRITE_BYTES * 2),
+            out: Vec::new(),
             written: 0,
             blocked: false,
             // The lowest slot is on top.
