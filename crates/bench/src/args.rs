@@ -101,7 +101,7 @@ impl Load {
     }
 }
 
-fn seconds(value: f64) -> Result<Duration, Error> {
+pub(crate) fn seconds(value: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(value).map_err(|error| Error::Impossible(format!("{value} seconds: {error}")))
 }
 

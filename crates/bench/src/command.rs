@@ -1,6 +1,7 @@
 //! The measurements, a file for each.
 
 mod consume;
+mod disk;
 mod end_to_end;
 mod pop;
 mod pull;
@@ -23,6 +24,7 @@ Examples:
   rocketmq bench pull                              read the newest messages of what was sent, over and over
   rocketmq bench pop -c 4                          take messages and ack each of them
   rocketmq bench end-to-end --rate 5000            from the producer to the consumer
+  rocketmq bench disk                              what the disk itself can do
   rocketmq bench send --server-pid $(pgrep -f 'rocketmq server')   CPU and memory of the server as well")]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -37,6 +39,7 @@ enum Command {
     Consume(consume::ConsumeArgs),
     EndToEnd(end_to_end::EndToEndArgs),
     Topics(topics::TopicsArgs),
+    Disk(disk::DiskArgs),
 }
 
 impl BenchArgs {
@@ -49,6 +52,7 @@ impl BenchArgs {
             Command::Consume(args) => args.run(),
             Command::EndToEnd(args) => args.run(),
             Command::Topics(args) => args.run(),
+            Command::Disk(args) => args.run(),
         }
     }
 }

@@ -62,6 +62,11 @@ impl Service for Port {
         table::answer(&self.context, self.fast, peer, request)
     }
 
+    fn together<R>(&self, calls: impl FnOnce() -> R) -> R {
+        let _written_together = self.context.broker.store().gather();
+        calls()
+    }
+
     fn is_ready(&self, parked: &ParkedSend) -> bool {
         let store = self.context.broker.store();
         store.acknowledged().reached(parked.end) || store.failure().is_some() || Instant::now() >= parked.deadline

@@ -121,7 +121,8 @@ impl<S: Service> Connection<S> {
         let overdue = sleep_until(last_heard + IDLE_MAX);
         tokio::pin!(stopped, closed, idle, overdue);
         loop {
-            self.answer_input()?;
+            let service = self.service.clone();
+            service.together(|| self.answer_input())?;
             self.settle();
             self.write(stop).await?;
             if self.has_whole_frame() && self.may_take_more() {

@@ -107,6 +107,11 @@ pub trait Service: Send + Sync + 'static {
     /// Answers a request. Called in the order of arrival; must not block.
     fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<Self::Parked>;
 
+    /// Runs `calls`, which calls the requests that arrived together, one after the other.
+    fn together<R>(&self, calls: impl FnOnce() -> R) -> R {
+        calls()
+    }
+
     /// Whether the wait of a parked request is over.
     fn is_ready(&self, parked: &Self::Parked) -> bool;
 

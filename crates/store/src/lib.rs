@@ -36,6 +36,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use keys::IndexKey;
 pub use log::append::Appended;
+pub use log::gather::Gather;
 pub use log::read::Slice;
 pub use mark::{Mark, Wait};
 pub use offset::{LogOffset, QueueOffset};

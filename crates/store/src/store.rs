@@ -7,6 +7,7 @@ use crate::error::{Doing, Error};
 use crate::io::{Disk, Io, Lock, Space};
 use crate::keys::{IndexKey, Keys};
 use crate::log::append::{Appended, Appender};
+use crate::log::gather::Gather;
 use crate::log::prepare::Prepare;
 use crate::log::read::Slice;
 use crate::log::segment::Segments;
@@ -213,6 +214,12 @@ impl Store {
     pub fn append_state(&self, body: &[u8]) -> Result<Appended, Error> {
         let record = StateRecord::Broker(body).encode(self.core.clock.now_ms());
         self.core.append_state(record, |appender| appender.last_state = Some(appender.last_record))
+    }
+
+    /// Until what is returned is dropped, appends of this thread do not wake the writer: they are written together, behind
+    /// the last. Nothing may be waited for meanwhile.
+    pub fn gather(&self) -> Gather<'_> {
+        Gather::begin(&self.core)
     }
 
     /// The mark an ordinary send waits for: flushed with [`Flush::Sync`], written with [`Flush::Async`].

@@ -6,6 +6,7 @@
 
 pub(crate) mod append;
 pub(crate) mod dispatch;
+pub(crate) mod gather;
 pub(crate) mod prepare;
 pub(crate) mod read;
 pub(crate) mod segment;

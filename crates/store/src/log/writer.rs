@@ -1,5 +1,6 @@
 //! The writer: takes what was appended, writes and syncs it for everybody who waits, and says so.
 
+use super::gather::gathered;
 use super::segment::Segment;
 use super::tail::Piece;
 use crate::core::Core;
@@ -85,8 +86,14 @@ impl Core {
         }
     }
 
-    /// Wakes the writer if it sleeps. Costs one load while it is busy.
+    /// Wakes the writer if it sleeps, unless the thread gathers. Costs one load while it is busy.
     pub(crate) fn wake_writer(&self) {
+        if !gathered() {
+            self.unpark_writer();
+        }
+    }
+
+    fn unpark_writer(&self) {
         if self.writer_parked.load(Ordering::Acquire)
             && self.writer_parked.swap(false, Ordering::AcqRel)
             && let Some(thread) = self.writer_thread.get()
@@ -167,6 +174,8 @@ impl Core {
     }
 
     fn wait_acknowledged(&self, end: LogOffset) -> Result<(), Error> {
+        // Whoever waits may have gathered what is waited for.
+        self.unpark_writer();
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         while Instant::now() < deadline {
             // Whoever waits here may be the one who would make room on a full disk.

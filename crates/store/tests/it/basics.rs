@@ -58,3 +58,22 @@ fn a_record_for_another_queue_is_refused() {
     let result = store.append(&store.queue("A", 0), &record("B", b"", ""));
     assert!(matches!(result, Err(Error::WrongQueue { .. })), "{result:?}");
 }
+
+#[test]
+fn what_one_thread_gathers_is_written_with_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(options(dir.path()));
+    let end = {
+        let _gather = store.gather();
+        (0..100).map(|i| append(&store, "T", &format!("body {i}")).end).max().unwrap()
+    };
+    wait(&store, end);
+    assert_eq!(store.stats().syncs, 1);
+    assert_eq!(bodies(&store, &store.queue("T", 0)).len(), 100);
+
+    // Whoever waits does not wait for what it holds back itself.
+    let _gather = store.gather();
+    append(&store, "T", "one more");
+    store.flush().unwrap();
+    assert_eq!(bodies(&store, &store.queue("T", 0)).len(), 101);
+}
