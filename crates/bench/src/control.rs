@@ -82,7 +82,7 @@ impl Control {
         Ok(reply.offset)
     }
 
-    fn body<T: DeserializeOwned>(&self, what: &'static str, answer: &Frame) -> Result<T, Error> {
+    pub(crate) fn body<T: DeserializeOwned>(&self, what: &'static str, answer: &Frame) -> Result<T, Error> {
         self.success(what, answer)?;
         protocol::json::parse(&answer.body).map_err(|error| self.unreadable(what, &error))
     }

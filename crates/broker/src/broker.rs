@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use protocol::body::DataVersion;
 use protocol::id::UniqueIds;
 use protocol::{name, perm};
 use store::io::Disk;
@@ -57,7 +58,14 @@ pub struct Broker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
     /// Held while the tables are copied to files, so that two copies do not mix.
-    snapshot: Mutex<Snapshot>,
+    saved: Mutex<Saved>,
+}
+
+/// What the files know.
+struct Saved {
+    due: Snapshot,
+    /// Version of the topics; `None` before the first copy.
+    topics: Option<DataVersion>,
 }
 
 impl Broker {

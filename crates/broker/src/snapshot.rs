@@ -27,7 +27,8 @@ const OWNERS: &str = "popOwner.json";
 /// Everything that is not a message.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tables {
-    pub(crate) topics: TopicTable,
+    /// `None` leaves its file as it is: a million topics take seconds to write.
+    pub(crate) topics: Option<TopicTable>,
     pub(crate) groups: GroupTable,
     pub(crate) offsets: OffsetTable,
     pub(crate) delays: DelayOffsetTable,
@@ -40,7 +41,7 @@ impl Tables {
     /// Reads the files; one that is missing or empty counts as an empty table.
     pub(crate) fn load(dir: &Path) -> io::Result<Tables> {
         Ok(Tables {
-            topics: read(&dir.join(TOPICS))?,
+            topics: Some(read(&dir.join(TOPICS))?),
             groups: read(&dir.join(GROUPS))?,
             offsets: read(&dir.join(OFFSETS))?,
             delays: read(&dir.join(DELAYS))?,
@@ -52,7 +53,9 @@ impl Tables {
 
     /// Replaces the files; each is whole at any moment, and durable on return.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
-        write(dir, TOPICS, &self.topics)?;
+        if let Some(topics) = &self.topics {
+            write(dir, TOPICS, topics)?;
+        }
         write(dir, GROUPS, &self.groups)?;
         write(dir, OFFSETS, &self.offsets)?;
         write(dir, DELAYS, &self.delays)?;

@@ -76,12 +76,14 @@ impl Broker {
 
     /// Copies the tables to files and tells the store that the log before is no longer needed for them.
     fn save_snapshot(&self, last: bool) {
-        let mut due = self.snapshot.lock();
+        let mut known = self.saved.lock();
         // Changes are made in memory before or together with their record: whatever the log holds up to here is in
         // the tables that are read below.
         let (_, state_at) = self.store.log_range();
+        // A change whose record is in the log is in the version, too: its lock is held over both.
+        let version = self.topics.version();
         let tables = Tables {
-            topics: self.topics.to_table(),
+            topics: (known.topics != Some(version)).then(|| self.topics.to_table()),
             groups: self.groups.to_table(),
             offsets: self.offsets.to_table(),
             delays: self.cursors.to_table(),
@@ -93,7 +95,8 @@ impl Broker {
         let saved = self.make_offsets_safe().map_err(|error| error.to_string());
         let saved = saved.and_then(|()| tables.save(&dir).map_err(|error| error.to_string()));
         let saved = saved.and_then(|()| {
-            let due_at = due.save(&self.due, &dir, &self.store, || self.record_flights(), last, self.now_ms());
+            known.topics = Some(version);
+            let due_at = known.due.save(&self.due, &dir, &self.store, || self.record_flights(), last, self.now_ms());
             let due_at = due_at.map_err(|error| error.to_string())?;
             self.store.checkpoint(Some(state_at.min(due_at))).map_err(|error| error.to_string())
         });

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::Broker;
+use super::{Broker, Saved};
 use crate::due::{Due, Kind, Loaded, Snapshot};
 use crate::filter::Filters;
 use crate::lite::Lite;
@@ -74,7 +74,7 @@ impl Broker {
             own_properties,
             memory_range: memory_bytes() / 100 * 40,
             unique_ids: UniqueIds::new(IpAddr::V4(Ipv4Addr::LOCALHOST), std::process::id(), rand::random()),
-            snapshot: Mutex::new(Snapshot::loaded(loaded, clock.now_ms())),
+            saved: Mutex::new(Saved { due: Snapshot::loaded(loaded, clock.now_ms()), topics: None }),
             clock,
             tasks: TaskTracker::new(),
             config: ArcSwap::from_pointee(config),
@@ -89,7 +89,7 @@ impl Broker {
     }
 
     fn load(&self, tables: Tables) {
-        self.topics.load(tables.topics);
+        self.topics.load(tables.topics.unwrap_or_default());
         self.groups.load(tables.groups);
         self.offsets.load(tables.offsets);
         self.cursors.load(tables.delays);
