@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::command::{completions, consume, dlq, doctor, group, message, produce, timer, topic, transaction};
-use crate::{parse, role};
+use crate::command::{
+    cluster, completions, config, consume, context, dlq, doctor, group, man, message, produce, timer, top, topic,
+    transaction,
+};
+use crate::{complete, parse, role};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,9 +37,13 @@ pub(crate) struct Arguments {
 pub(crate) struct Common {
     /// Name servers, several separated by semicolons.
     ///
-    /// The default is 127.0.0.1:9876.
-    #[arg(long, short = 'n', global = true, env = "NAMESRV_ADDR", value_name = "HOST:PORT", hide_env_values = true)]
+    /// Without it the cluster is that of --context, ROCKETMQ_NAMESRV_ADDR, ROCKETMQ_CONTEXT, NAMESRV_ADDR, the current
+    /// context, or 127.0.0.1:9876, in this order.
+    #[arg(long, short = 'n', global = true, value_name = "HOST:PORT")]
     pub(crate) namesrv: Option<String>,
+    /// The cluster that this context names; see "rocketmq context".
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "namesrv", add = complete::contexts())]
+    pub(crate) context: Option<String>,
     /// Print JSON for programs instead of text for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -71,12 +78,15 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Receive messages: follow a topic, or take part in a group.
     Consume(consume::Arguments),
-    /// List, make, show and delete topics.
+    /// List, make, change, show and delete topics.
     #[command(subcommand)]
     Topic(topic::Command),
-    /// List, show, move and delete consumer groups.
+    /// List, make, change, show, move and delete consumer groups.
     #[command(subcommand)]
     Group(group::Command),
+    /// Look at clusters.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Look messages up.
     #[command(subcommand)]
     Message(message::Command),
@@ -89,23 +99,30 @@ pub(crate) enum Command {
     /// List transactions that wait for their producer, and decide them.
     #[command(subcommand)]
     Transaction(transaction::Command),
+    /// Watch brokers, topics and groups: rates, lag, disk.
+    Top(top::Arguments),
     /// Check name servers, brokers, topics and groups, and say what to do.
     Doctor(doctor::Arguments),
+    /// Check files of settings, and explain what can be set.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Name clusters, and choose the one that commands talk to.
+    #[command(subcommand)]
+    Context(context::Command),
     /// Print the completions of a shell.
     Completions(completions::Arguments),
+    /// Print or write manual pages.
+    Man(man::Arguments),
 }
 
 impl Command {
     /// Whether this is a server, which runs until it is stopped.
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Command::Server(_) | Command::Broker(_) | Command::Namesrv(_))
-    }
-}
-
-impl Common {
-    /// Name servers to ask.
-    pub(crate) fn namesrv(&self) -> &str {
-        self.namesrv.as_deref().unwrap_or("127.0.0.1:9876")
+        match self {
+            Command::Server(_) | Command::Namesrv(_) => true,
+            Command::Broker(arguments) => arguments.command.is_none(),
+            _ => false,
+        }
     }
 }
 
@@ -165,7 +182,26 @@ mod tests {
         check("transaction resolve ID --commit --yes", true);
         check("transaction resolve ID", false);
         check("transaction resolve ID --commit --rollback", false);
-        check("doctor --json", true);
+        check("doctor --json --watch", true);
+        check("topic list --watch=5 --json", true);
+        check("topic list --watch=0", false);
+        check("topic update T --queues 4 --perm r", true);
+        check("topic update T", false);
+        check("group create G --fifo on --retries 3", true);
+        check("group create G --fifo maybe", false);
+        check("broker list", true);
+        check("broker status b --watch", true);
+        check("broker config get", true);
+        check("broker config set a=b --broker b", true);
+        check("broker config set", false);
+        check("broker config set a", false);
+        check("broker --data d list", false);
+        check("cluster status --context prod", true);
+        check("cluster status --context prod --namesrv a:1", false);
+        check("config check broker.conf rmq-proxy.json", true);
+        check("config check", false);
+        check("context add prod --namesrv a:1 --use", true);
+        check("top --interval 0.5 orders", true);
         check("completions bash", true);
         check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);
         check("broker -c broker.conf --namesrv a:1", true);

@@ -5,6 +5,7 @@ use client::{Admin, Client, Config};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Common;
+use crate::contexts::Target;
 use crate::output::Output;
 
 /// The surroundings of one command.
@@ -16,9 +17,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// A client of the cluster the flags name.
+    /// A client of the cluster that flags, environment and contexts name.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        Ok(Client::connect(self.config()).await?)
+        Ok(Client::connect(self.config()?).await?)
     }
 
     /// The same for commands that only ask.
@@ -26,8 +27,9 @@ impl Context {
         Ok(self.connect().await?.admin())
     }
 
-    /// How the flags say to connect.
-    pub(crate) fn config(&self) -> Config {
-        Config { timeout: self.common.timeout, ..Config::new([&self.common.namesrv()]) }
+    /// How to connect to it.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let target = Target::resolve(self.common.namesrv.as_deref(), self.common.context.as_deref())?;
+        Ok(Config { timeout: self.common.timeout, ..Config::new([&target.namesrv]) })
     }
 }

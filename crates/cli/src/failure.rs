@@ -38,7 +38,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(status(error))
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
@@ -65,7 +65,7 @@ pub(crate) fn status(error: &anyhow::Error) -> u8 {
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let text = without_numbers(&format!("{error:#}"));
     let advice = match error.downcast_ref::<Error>() {
-        Some(Error::NameServer { .. }) => "Is \"rocketmq server\" running? Use --namesrv or NAMESRV_ADDR.",
+        Some(Error::NameServer { .. }) => "Is \"rocketmq server\" running? Use --namesrv, --context or NAMESRV_ADDR.",
         Some(Error::UnknownTopic(_)) => "See \"rocketmq topic list\", or make it with \"rocketmq topic create\".",
         Some(Error::NoQueue { .. }) => "See \"rocketmq topic describe\" for its permission and brokers.",
         Some(Error::UnknownBroker(_)) => "It may be down: see \"rocketmq doctor\".",
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(
             explain(&error.into()),
             "cannot reach a name server at 127.0.0.1:9876: connection refused. \
-             Is \"rocketmq server\" running? Use --namesrv or NAMESRV_ADDR."
+             Is \"rocketmq server\" running? Use --namesrv, --context or NAMESRV_ADDR."
         );
         let refused = anyhow::Error::new(refused(code::SYSTEM_BUSY));
         assert_eq!(explain(&refused), "a:1 refused GET: 2 SYSTEM_BUSY, because");

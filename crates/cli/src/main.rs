@@ -6,8 +6,12 @@
 mod allocator;
 mod args; // start here
 mod command;
+mod complete;
 mod context;
+mod contexts;
 mod failure;
+mod figures;
+mod home;
 mod latency;
 mod logging;
 mod message;
@@ -16,14 +20,18 @@ mod parse;
 mod role;
 mod scan;
 mod survey;
+mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::args::Arguments;
 
 fn main() -> ExitCode {
+    // Answers a shell and ends, if it is one that asks.
+    CompleteEnv::with_factory(Arguments::command).var(complete::VARIABLE).complete();
     allocator::return_memory_at_once();
     let arguments = Arguments::parse();
     logging::start(&arguments);

@@ -41,6 +41,25 @@ impl Output {
         if table.rows.is_empty() { self.line(empty) } else { self.line(table.text()) }
     }
 
+    /// A table with long texts, which wrap to the width of the terminal.
+    pub(crate) fn wrapped(&mut self, table: &Rows) -> io::Result<()> {
+        self.line(table.laid_out(if self.terminal {
+            ContentArrangement::Dynamic
+        } else {
+            ContentArrangement::Disabled
+        }))
+    }
+
+    /// Makes room for what is shown again: a clean screen for people, an empty line between tables in a file.
+    pub(crate) fn begin_round(&mut self, first: bool) -> io::Result<()> {
+        match (self.terminal, first) {
+            // Home, and everything below goes: unlike a clean sweep this does not flicker.
+            (true, _) => self.out.write_all(b"\x1b[H\x1b[2J"),
+            (false, true) => Ok(()),
+            (false, false) => self.line(""),
+        }
+    }
+
     /// What was written becomes visible.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
@@ -63,9 +82,14 @@ impl Rows {
         self.rows.push(row.into_iter().collect());
     }
 
-    fn text(&self) -> String {
+    /// As text, the names of the columns first.
+    pub(crate) fn text(&self) -> String {
+        self.laid_out(ContentArrangement::Disabled)
+    }
+
+    fn laid_out(&self, arrangement: ContentArrangement) -> String {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(arrangement);
         table.set_header(self.columns.iter().map(|name| Cell::new(name.trim_start_matches('#').to_uppercase())));
         table.add_rows(&self.rows);
         for (column, name) in table.column_iter_mut().zip(&self.columns) {
@@ -105,6 +129,16 @@ pub(crate) fn count(number: i64) -> String {
     grouped
 }
 
+/// So many a second.
+pub(crate) fn rate(rate: f64) -> String {
+    if rate < 99.95 { format!("{rate:.1}") } else { count(rate.round() as i64) }
+}
+
+/// A share as a percentage.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
 /// A number of bytes with a unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -135,6 +169,8 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(-1000), "-1,000");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!([rate(0.0), rate(12.34), rate(1234.5)], ["0.0", "12.3", "1,235"]);
+        assert_eq!(percent(0.125), "12 %");
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(3 << 30), "3.0 GiB");

@@ -6,11 +6,21 @@ use client::Start;
 use jiff::{SignedDuration, Timestamp};
 use protocol::{name, perm};
 
+/// Servers have other things to do than to answer the same question all the time.
+const PERIOD_MIN: Duration = Duration::from_millis(100);
+
 /// A length of time, such as `500ms`, `3s` or `1h30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Option<SignedDuration> = text.parse().ok();
     let positive = parsed.and_then(|length| Duration::try_from(length).ok()).filter(|length| !length.is_zero());
     positive.ok_or_else(|| "write a number and a unit: 500ms, 3s, 1h30m".into())
+}
+
+/// A pause in seconds, or a length of time.
+pub(crate) fn period(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let period = seconds.map_or_else(|| duration(text), Ok)?;
+    if period < PERIOD_MIN { Err(format!("write at least {} seconds", PERIOD_MIN.as_secs_f32())) } else { Ok(period) }
 }
 
 /// Where to begin: `beginning`, `end`, a point in time, or how long ago (`-10m`).
@@ -52,6 +62,28 @@ pub(crate) fn permission(text: &str) -> Result<i32, String> {
     Ok(bits)
 }
 
+/// The name of a group.
+pub(crate) fn group(text: &str) -> Result<String, String> {
+    name::check_group(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// `on` or `off`.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" | "yes" => Ok(true),
+        "off" | "false" | "no" => Ok(false),
+        _ => Err("write on or off".into()),
+    }
+}
+
+/// The name of a context.
+pub(crate) fn context(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let sound = !text.is_empty() && text.len() <= 64 && text.chars().all(fits);
+    if sound { Ok(text.to_owned()) } else { Err("write up to 64 letters, digits, . _ -".into()) }
+}
+
 /// The name of a topic that may be made.
 pub(crate) fn topic(text: &str) -> Result<String, String> {
     name::check_topic(text).map_err(|error| error.to_string())?;
@@ -75,6 +107,22 @@ mod tests {
         check(duration("-3s"), None);
         check(duration("0s"), None);
         check(duration(""), None);
+    }
+
+    #[test]
+    fn periods_are_seconds_or_have_a_unit() {
+        check(period("2"), Some(Duration::from_secs(2)));
+        check(period("0.5"), Some(Duration::from_millis(500)));
+        check(period("500ms"), Some(Duration::from_millis(500)));
+        check(period("0"), None);
+        check(period("-1"), None);
+    }
+
+    #[test]
+    fn names_of_contexts_are_words() {
+        check(context("prod-1.eu"), Some("prod-1.eu".into()));
+        check(context(""), None);
+        check(context("a b"), None);
     }
 
     #[test]

@@ -9,4 +9,4 @@ mod start;
 
 pub(crate) use broker::BrokerArgs;
 pub(crate) use namesrv::NamesrvArgs;
-pub(crate) use server::ServerArgs;
+pub(crate) use server::{OwnSettings, ServerArgs};

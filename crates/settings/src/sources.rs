@@ -77,6 +77,9 @@ impl Loader<'_, '_> {
             Ok(bytes) => bytes,
             Err(error) => return self.tell(Severity::Error, found(0), error.to_string()),
         };
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return self.json(path, &bytes);
+        }
         let pairs = match properties::parse(&bytes) {
             Ok(pairs) => pairs,
             Err(error) => return self.tell(Severity::Error, found(error.line), error.to_string()),
@@ -88,6 +91,24 @@ impl Loader<'_, '_> {
             } else {
                 self.set(&pair.key, &pair.value, found(pair.line), Severity::Warning);
             }
+        }
+    }
+
+    /// The form of `rmq-proxy.json`: one object of keys and values. Source: `org.apache.rocketmq.proxy.config.Configuration`.
+    fn json(&mut self, path: &Path, bytes: &[u8]) {
+        let object = match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes) {
+            Ok(object) => object,
+            Err(error) => {
+                return self.tell(Severity::Error, Origin::File(path.into(), error.line()), error.to_string());
+            }
+        };
+        for (key, value) in object {
+            let text = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Null => continue,
+                other => other.to_string(),
+            };
+            self.set(&key, &text, Origin::File(path.into(), 0), Severity::Warning);
         }
     }
 
@@ -246,6 +267,18 @@ mod tests {
         let (front, _, told) = load(text, &[], &[]);
         assert_eq!(front, Front::default());
         assert!(told.is_ok(), "{told:?}");
+    }
+
+    #[test]
+    fn a_file_may_be_an_object_like_that_of_the_java_proxy() {
+        let (front, _, told) =
+            load("{\n  \"listenPort\": 1,\n  \"namesrvAddr\": \"a:1;b:2\",\n  \"flub\": []\n}\n", &[], &[]);
+        assert_eq!((front.listen_port, front.namesrv_addr.len()), (1, 2));
+        assert_eq!(told.as_deref(), Ok("warning: broker.conf: unknown key \"flub\""));
+        let (_, _, told) = load("{\n  \"listenPort\": \"x\"\n}", &[], &[]);
+        assert!(told.unwrap_err().starts_with("error: broker.conf: listenPort is"));
+        let (_, _, told) = load("{\n  \"listenPort\" 1}", &[], &[]);
+        assert!(told.unwrap_err().starts_with("error: broker.conf:2: "));
     }
 
     #[test]

@@ -1,15 +1,21 @@
 //! `rocketmq completions`.
 
-use anyhow::Result;
-use clap::{Args, CommandFactory};
-use clap_complete::{Shell, generate};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use clap_complete::Shell;
+use clap_complete::env::Shells;
 
+use crate::complete;
 use crate::context::Context;
 
 const EXAMPLES: &str = "\
 Examples:
   source <(rocketmq completions bash)
-  rocketmq completions fish > ~/.config/fish/completions/rocketmq.fish";
+  rocketmq completions zsh > \"${fpath[1]}/_rocketmq\"
+  rocketmq completions fish > ~/.config/fish/completions/rocketmq.fish
+
+Names of topics, groups and brokers come from the running cluster, if it answers within 0.6 s. The script asks the
+\"rocketmq\" on the PATH.";
 
 /// Which shell.
 #[derive(Debug, Args)]
@@ -21,7 +27,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(context: &mut Context, arguments: Arguments) -> Result<()> {
     let mut script = Vec::new();
-    generate(arguments.shell, &mut crate::args::Arguments::command(), "rocketmq", &mut script);
+    let shells = Shells::builtins();
+    let shell = shells.completer(&arguments.shell.to_string()).context("this shell is not supported")?;
+    shell.write_registration(complete::VARIABLE, "rocketmq", "rocketmq", "rocketmq", &mut script)?;
     context.out.line(script.trim_ascii_end())?;
     Ok(())
 }

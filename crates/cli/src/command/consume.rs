@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use client::{Batch, Consumer, ConsumerConfig, Filter, Received, Start};
 
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::message::Shown;
@@ -27,9 +28,10 @@ Without --group nothing is remembered and no consumer is disturbed.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Topic.
+    #[arg(add = complete::topics())]
     topic: String,
     /// Take part in this consumer group: share its queues, commit its offsets.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::groups())]
     group: Option<String>,
     /// Only these tags, separated by ||.
     #[arg(long, value_name = "EXPRESSION")]

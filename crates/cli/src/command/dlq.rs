@@ -35,7 +35,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
-        Command::List(arguments) => list::run(context, &arguments).await,
+        Command::List(arguments) => arguments.watch.show(context, list::run).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Replay(arguments) => replay::run(context, &arguments).await,
     }

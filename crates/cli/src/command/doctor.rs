@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{FAILED, Failure, explain, without_numbers};
+use crate::watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,10 +20,13 @@ Examples:
 
 Exit status 1 when something is wrong; things worth knowing do not count.";
 
-/// No options of its own.
+/// How to show it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,7 +75,7 @@ impl Findings {
     }
 }
 
-pub(crate) async fn run(context: &mut Context, _arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(context: &mut Context) -> Result<()> {
     let mut findings = Findings::default();
     match context.connect().await {
         Ok(client) => examine(&client, &mut findings).await?,

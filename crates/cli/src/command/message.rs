@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use client::{Received, Start};
 use jiff::Timestamp;
 
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::message::{Shown, describe, table};
@@ -20,6 +21,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
     /// Show one message by its id, the unique one or the one of its place.
+    #[command(visible_alias = "show")]
     Get(Get),
     /// List messages with a key.
     Query(Query),
@@ -31,7 +33,7 @@ pub(crate) struct Get {
     /// The id, as producers and consumers show it.
     id: String,
     /// Its topic.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: String,
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct Get {
 #[derive(Debug, Args)]
 pub(crate) struct Query {
     /// The topic.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: String,
     /// The key.
     #[arg(long, short)]

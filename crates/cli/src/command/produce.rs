@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use protocol::properties::SHARDING_KEY;
 use serde_json::json;
 
+use crate::complete;
 use crate::context::Context;
 use crate::failure::{Failure, explain, status};
 use crate::parse;
@@ -36,6 +37,7 @@ A topic that does not exist is made with the first message, if the brokers allow
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Where to.
+    #[arg(add = complete::topics())]
     topic: String,
     /// Messages; without any, each line of standard input is one.
     #[arg(value_name = "MESSAGE")]

@@ -13,10 +13,12 @@ use protocol::recall::RecallHandle;
 use serde_json::json;
 
 use super::confirm;
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Rows};
 use crate::scan::scan;
+use crate::watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,11 +45,13 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only those for this topic.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: Option<String>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value = "100")]
     count: usize,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 /// Which one.
@@ -56,7 +60,7 @@ pub(crate) struct Cancel {
     /// Its unique id.
     id: String,
     /// The topic it is for.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: String,
     /// Do not ask.
     #[arg(long, short)]
@@ -76,7 +80,9 @@ struct Timer {
 
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
-        Command::List(arguments) => list(context, &arguments).await,
+        Command::List(arguments) => {
+            arguments.watch.show(context, async |context| list(context, &arguments).await).await
+        }
         Command::Cancel(arguments) => cancel(context, &arguments).await,
     }
 }

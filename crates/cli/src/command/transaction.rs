@@ -14,10 +14,12 @@ use protocol::sysflag::{TRANSACTION_COMMIT, TRANSACTION_ROLLBACK};
 use serde_json::json;
 
 use super::confirm;
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Rows, count};
 use crate::scan::scan;
+use crate::watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +47,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only those for this topic.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: Option<String>,
     /// Only those of this producer group.
     #[arg(long, value_name = "NAME")]
@@ -53,6 +55,8 @@ pub(crate) struct List {
     /// At most so many.
     #[arg(long, value_name = "N", default_value = "100")]
     count: usize,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 /// Which one, and how.
@@ -86,7 +90,9 @@ struct Half {
 
 pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
-        Command::List(arguments) => list(context, &arguments).await,
+        Command::List(arguments) => {
+            arguments.watch.show(context, async |context| list(context, &arguments).await).await
+        }
         Command::Resolve(arguments) => resolve(context, &arguments).await,
     }
 }

@@ -15,13 +15,20 @@ use super::notify::{State, notify};
 use super::registry::AnyRegistry;
 use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
 
-/// Runs a broker that registers with name servers elsewhere
+/// Runs a broker that registers with name servers elsewhere, or looks at brokers that run
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   rocketmq broker --namesrv 10.0.0.1:9876;10.0.0.2:9876 --data /var/lib/rocketmq
-  rocketmq broker -c broker.conf                  take the settings of a Java broker over")]
+  rocketmq broker -c broker.conf                  take the settings of a Java broker over
+  rocketmq broker status broker-a                 look at a broker that runs"
+)]
 pub(crate) struct BrokerArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<crate::command::broker::Command>,
+
     #[command(flatten)]
     common: Common,
 

@@ -11,6 +11,8 @@ use settings::{Problems, Settings, Severity, Sources};
 use store::Recovery;
 use tracing::{info, warn};
 
+use crate::home;
+
 /// Options that every role has.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
@@ -18,9 +20,9 @@ pub(crate) struct Common {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Settings in RocketMQ's own keys, such as a broker.conf
+    /// Settings in RocketMQ's own keys, such as a broker.conf or rmq-proxy.json; may be repeated, the last one wins
     #[arg(short = 'c', long = "config", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Vec<PathBuf>,
 
     /// Sets one key, as in the file; may be repeated and wins over the file
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -58,7 +60,7 @@ impl Common {
 
     fn sources(&self, flags: &Flags<'_>) -> anyhow::Result<Sources> {
         let mut sources = Sources::new().environment(std::env::vars());
-        if let Some(file) = &self.config {
+        for file in &self.config {
             sources = sources.file(file);
         }
         let named = flags.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
@@ -116,10 +118,7 @@ fn tell(found: Result<Problems, Problems>) -> anyhow::Result<()> {
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
-    let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
-    let base = base.context("no home directory to keep data in, name one with --data DIR")?;
-    Ok(base.join("rocketmq"))
+    home::dir("XDG_DATA_HOME", ".local/share").context("no home directory to keep data in, name one with --data DIR")
 }
 
 fn list(problems: &Problems) -> String {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a test tells how to accept what changed")]
 
 mod help;
+mod operate;
 
 use std::process::Command;
 
@@ -41,26 +42,44 @@ impl Ran {
     }
 }
 
+fn ran(command: &mut Command) -> Ran {
+    let ran = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
+    Ran { status: ran.status.code().unwrap_or(-1), out: text(ran.stdout), err: text(ran.stderr) }
+}
+
 struct Tool {
     server: Server,
+    /// Where its user keeps contexts.
+    config: tempfile::TempDir,
 }
 
 impl Tool {
     fn start() -> Tool {
-        Tool { server: ServerCommand::new(binary()).set("mappedFileSizeCommitLog", 4 << 20).start() }
+        let server = ServerCommand::new(binary()).set("mappedFileSizeCommitLog", 4 << 20).start();
+        Tool { server, config: tempfile::tempdir().expect("it is made") }
     }
 
     async fn client(&self) -> Client {
         self.server.client().await
     }
 
-    fn run(&self, line: &str) -> Ran {
+    /// A line of which the server's address is no part.
+    fn command(&self, line: &str) -> Command {
         let mut command = Command::new(binary());
-        command.args(line.split(' ')).arg("--namesrv").arg(self.server.name_server().to_string());
-        command.env_remove("NAMESRV_ADDR").env("TZ", "UTC");
-        let ran = command.output().expect("it runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
-        Ran { status: ran.status.code().unwrap_or(-1), out: text(ran.stdout), err: text(ran.stderr) }
+        command.args(line.split(' ')).env("TZ", "UTC").env("XDG_CONFIG_HOME", self.config.path());
+        for variable in ["NAMESRV_ADDR", "ROCKETMQ_NAMESRV_ADDR", "ROCKETMQ_CONTEXT"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn bare(&self, line: &str) -> Ran {
+        ran(&mut self.command(line))
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        ran(self.command(line).arg("--namesrv").arg(self.server.name_server().to_string()))
     }
 }
 

@@ -77,10 +77,9 @@ impl Admin {
         Ok(settings(&self.at::<GetBrokerConfig>(address, &NoFields {}).await?.frame.body))
     }
 
-    /// Changes settings of a broker.
-    pub async fn update_broker_config(&self, address: &str, changes: &[(&str, &str)]) -> Result<(), Error> {
-        self.with::<UpdateBrokerConfig>(address, &NoFields {}, settings_text(changes)).await?;
-        Ok(())
+    /// Changes settings of a broker. Returns what it has to say about them, such as that some wait for its next start.
+    pub async fn update_broker_config(&self, address: &str, changes: &[(&str, &str)]) -> Result<Option<String>, Error> {
+        Ok(self.with::<UpdateBrokerConfig>(address, &NoFields {}, settings_text(changes)).await?.frame.remark)
     }
 
     /// Settings of a name server.

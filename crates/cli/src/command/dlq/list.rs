@@ -7,12 +7,16 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::output::{self, Rows, count};
+use crate::watch::Watch;
 
-/// Nothing to choose.
+/// How to list.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
 
-pub(crate) async fn run(context: &mut Context, _arguments: &Arguments) -> Result<()> {
+pub(crate) async fn run(context: &mut Context) -> Result<()> {
     let admin = context.admin().await?;
     let mut rows = Rows::new(["group", "#messages", "last"]);
     for topic in admin.topics().await? {

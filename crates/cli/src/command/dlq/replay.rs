@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{origin, topic_of};
 use crate::command::confirm;
+use crate::complete;
 use crate::context::Context;
 use crate::failure::{FAILED, Failure};
 use crate::output::count;
@@ -37,6 +38,7 @@ const MESSAGES_MAX: usize = 100_000;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Consumer group.
+    #[arg(add = complete::groups())]
     group: String,
     /// Only the one with this id. May be repeated.
     #[arg(long = "id", value_name = "ID")]

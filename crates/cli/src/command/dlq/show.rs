@@ -7,6 +7,7 @@ use clap::Args;
 use client::Start;
 
 use super::{origin, topic_of};
+use crate::complete;
 use crate::context::Context;
 use crate::message::Shown;
 use crate::output::{self, Rows, count};
@@ -17,6 +18,7 @@ use crate::scan::scan;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Consumer group.
+    #[arg(add = complete::groups())]
     group: String,
     /// Since then: beginning, -10m or 2026-01-31T08:00:00Z.
     #[arg(long, value_name = "WHEN", value_parser = parse::start, allow_hyphen_values = true)]

@@ -6,6 +6,7 @@ use client::{Admin, Broker};
 use jiff::Timestamp;
 
 use super::{Findings, reason};
+use crate::figures::Figures;
 
 /// Shares of the disk: Java deletes old messages early above the first and refuses new ones above the second.
 /// Source: `diskMaxUsedSpaceRatio`, `diskSpaceWarningLevelRatio`.
@@ -15,21 +16,20 @@ const DISK_BAD: f64 = 0.90;
 /// Clocks that differ by more than this spoil delays, timestamps and offsets by time.
 const CLOCK_SECONDS_MAX: i64 = 5;
 
-type Figures = BTreeMap<String, String>;
+type Settings = BTreeMap<String, String>;
 
 /// Examines a broker; false when it does not answer.
 pub(super) async fn examine(admin: &Admin, broker: &Broker, findings: &mut Findings) -> bool {
     let subject = format!("broker {} {}", broker.name, broker.address);
     let figures = match admin.runtime_info(&broker.address).await {
-        Ok(figures) => figures,
+        Ok(figures) => Figures(figures),
         Err(error) => {
             let advice = "Start it, open its port in the firewall, or correct its brokerIP1.";
             findings.bad(subject, reason(&error), advice);
             return false;
         }
     };
-    let version = figures.get("brokerVersionDesc").map_or("an unknown version", String::as_str);
-    findings.good(&subject, format!("answers, {version}, id {}", broker.id));
+    findings.good(&subject, format!("answers, {}, id {}", figures.version(), broker.id));
     clock(&subject, &figures, Timestamp::now().as_millisecond(), findings);
     disk(&subject, &figures, findings);
     match admin.broker_config(&broker.address).await {
@@ -41,9 +41,7 @@ pub(super) async fn examine(admin: &Admin, broker: &Broker, findings: &mut Findi
 
 /// A broker says when it started and how long ago that was by its own clock.
 fn clock(subject: &str, figures: &Figures, now_ms: i64, findings: &mut Findings) {
-    let started: Option<i64> = figures.get("bootTimestamp").and_then(|ms| ms.trim().parse().ok());
-    let uptime = figures.get("runtime").and_then(|text| uptime_seconds(text));
-    let (Some(started), Some(uptime)) = (started, uptime) else { return };
+    let (Some(started), Some(uptime)) = (figures.started_ms(), figures.uptime_seconds()) else { return };
     let ahead = started / 1000 + uptime - now_ms / 1000;
     if ahead.abs() > CLOCK_SECONDS_MAX {
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
@@ -52,26 +50,8 @@ fn clock(subject: &str, figures: &Figures, now_ms: i64, findings: &mut Findings)
     }
 }
 
-/// Seconds of `[ 0 days, 0 hours, 1 minutes, 3 seconds ]`.
-fn uptime_seconds(text: &str) -> Option<i64> {
-    let mut seconds = 0;
-    for part in text.trim_matches(['[', ']', ' ']).split(',') {
-        let (number, unit) = part.trim().split_once(' ')?;
-        let unit_seconds = match unit.trim() {
-            "days" => 86_400,
-            "hours" => 3_600,
-            "minutes" => 60,
-            "seconds" => 1,
-            _ => return None,
-        };
-        seconds += number.parse::<i64>().ok()? * unit_seconds;
-    }
-    Some(seconds)
-}
-
 fn disk(subject: &str, figures: &Figures, findings: &mut Findings) {
-    let used: Option<f64> = figures.get("commitLogDiskRatio").and_then(|ratio| ratio.parse().ok());
-    let Some(used) = used else { return };
+    let Some(used) = figures.disk_used() else { return };
     let found = format!("its disk is {:.0} % full", used * 100.0);
     let advice = "Give it a larger disk, or a shorter fileReservedTime.";
     if used >= DISK_BAD {
@@ -81,7 +61,7 @@ fn disk(subject: &str, figures: &Figures, findings: &mut Findings) {
     }
 }
 
-fn durability(subject: &str, settings: &Figures, findings: &mut Findings) {
+fn durability(subject: &str, settings: &Settings, findings: &mut Findings) {
     let is = |key: &str, value: &str| settings.get(key).is_some_and(|set| set == value);
     if is("flushDiskType", "ASYNC_FLUSH") {
         let found = "acknowledges messages before they are on disk (flushDiskType=ASYNC_FLUSH)";
@@ -115,13 +95,7 @@ mod tests {
     }
 
     fn figures(pairs: &[(&str, &str)]) -> Figures {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn uptimes_are_read() {
-        assert_eq!(uptime_seconds("[ 1 days, 2 hours, 3 minutes, 4 seconds ]"), Some(93_784));
-        assert_eq!(uptime_seconds("a while"), None);
+        Figures(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::command::confirm;
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::survey;
@@ -13,6 +14,7 @@ use crate::survey;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Consumer group.
+    #[arg(add = complete::groups())]
     group: String,
     /// Do not ask.
     #[arg(long, short)]

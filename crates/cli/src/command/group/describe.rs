@@ -7,16 +7,21 @@ use protocol::name::RETRY_PREFIX;
 use protocol::peer::version_name;
 use serde_json::json;
 
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Rows, count};
 use crate::survey::{self, Group};
+use crate::watch::Watch;
 
 /// Which group.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Consumer group.
+    #[arg(add = complete::groups())]
     group: String,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 pub(crate) async fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output::{Rows, count};
 use crate::survey::{self, Group};
+use crate::watch::Watch;
 
 /// Which groups.
 #[derive(Debug, Args)]
@@ -16,6 +17,8 @@ pub(crate) struct Arguments {
     /// Also groups of the system.
     #[arg(long, short)]
     all: bool,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 pub(crate) async fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {

@@ -9,6 +9,7 @@ use protocol::body::OffsetWrapper;
 use serde_json::json;
 
 use crate::command::confirm;
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Rows, count};
@@ -28,9 +29,10 @@ Members that are online move as well. What they work on at the moment may be del
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Consumer group.
+    #[arg(add = complete::groups())]
     group: String,
     /// Topic.
-    #[arg(long, short)]
+    #[arg(long, short, add = complete::topics())]
     topic: String,
     /// Where to: beginning, end, -10m (ten minutes ago) or 2026-01-31T08:00:00Z.
     #[arg(long, value_name = "WHERE", value_parser = parse::start, allow_hyphen_values = true)]
@@ -43,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", requires = "offset")]
     queue: Option<i32>,
     /// The broker of the queue; needed when several have it.
-    #[arg(long, value_name = "NAME", requires = "offset")]
+    #[arg(long, value_name = "NAME", requires = "offset", add = complete::brokers())]
     broker: Option<String>,
     /// Show what would happen and do nothing.
     #[arg(long)]

@@ -8,6 +8,7 @@ use client::{Admin, Broker, Error};
 use protocol::body::TopicConfig;
 use serde_json::json;
 
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::parse;
@@ -44,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// Only at this broker.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::brokers())]
     broker: Option<String>,
 }
 

@@ -5,12 +5,14 @@ use clap::Args;
 use serde_json::json;
 
 use crate::command::confirm;
+use crate::complete;
 use crate::context::Context;
 
 /// Which topic.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Topic.
+    #[arg(add = complete::topics())]
     topic: String,
     /// Do not ask.
     #[arg(long, short)]

@@ -9,15 +9,20 @@ use protocol::body::{TopicRoute, TopicStats};
 use protocol::perm;
 use serde_json::json;
 
+use crate::complete;
 use crate::context::Context;
 use crate::output::{self, Rows, count};
 use crate::survey::{self, AT_ONCE, Group};
+use crate::watch::Watch;
 
 /// Which topic.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Topic.
+    #[arg(add = complete::topics())]
     topic: String,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 pub(crate) async fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {

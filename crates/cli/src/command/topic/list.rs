@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output::{Rows, count};
 use crate::survey::{self, AT_ONCE, Topic};
+use crate::watch::Watch;
 
 /// Which topics.
 #[derive(Debug, Args)]
@@ -19,6 +20,8 @@ pub(crate) struct Arguments {
     /// Also topics of the system, retry and dead-letter topics.
     #[arg(long, short)]
     all: bool,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 pub(crate) async fn run(context: &mut Context, arguments: &Arguments) -> Result<()> {
