@@ -12,13 +12,20 @@ use crate::template::{Messages, Topics};
 /// Where the server is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Where {
-    /// Name server that knows the brokers
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9876")]
-    pub(crate) namesrv: String,
+    /// Name server that knows the brokers [default: that of the current context, or 127.0.0.1:9876]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) namesrv: Option<String>,
 
     /// Broker to talk to directly, without a name server; may be repeated
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "namesrv")]
     pub(crate) broker: Vec<String>,
+}
+
+impl Where {
+    /// The name server to ask.
+    pub(crate) fn name_server(&self) -> &str {
+        self.namesrv.as_deref().unwrap_or("127.0.0.1:9876")
+    }
 }
 
 /// Topics and their queues.

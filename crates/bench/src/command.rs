@@ -43,6 +43,23 @@ enum Command {
 }
 
 impl BenchArgs {
+    /// Asks this name server unless the line names another one.
+    #[must_use]
+    pub fn by_default_at(mut self, name_server: &str) -> BenchArgs {
+        let place = match &mut self.command {
+            Command::Send(args) => &mut args.place,
+            Command::Pull(args) => &mut args.place,
+            Command::Pop(args) => &mut args.place,
+            Command::Consume(args) => &mut args.place,
+            Command::EndToEnd(args) => &mut args.place,
+            Command::Topics(args) => &mut args.place,
+            // Talks to no server.
+            Command::Disk(_) => return self,
+        };
+        place.namesrv.get_or_insert_with(|| name_server.to_owned());
+        self
+    }
+
     /// Runs the measurement and prints its result. Blocks until it is over.
     pub fn run(self) -> Result<(), Error> {
         match self.command {

@@ -131,13 +131,13 @@ pub(crate) fn brokers(place: &Where) -> Result<Vec<String>, Error> {
     if !place.broker.is_empty() {
         return Ok(place.broker.clone());
     }
-    let mut namesrv = Control::open(&place.namesrv)?;
+    let mut namesrv = Control::open(place.name_server())?;
     let answer = namesrv.call(&Frame { code: 106, ..Frame::default() })?;
     let cluster: ClusterInfo = namesrv.body("list its brokers", &answer)?;
     let masters: Vec<String> =
         cluster.broker_addr_table.values().filter_map(|broker| broker.broker_addrs.get(&0).cloned()).collect();
     if masters.is_empty() {
-        return Err(Error::Impossible(format!("the name server {} knows no broker", place.namesrv)));
+        return Err(Error::Impossible(format!("the name server {} knows no broker", place.name_server())));
     }
     Ok(masters)
 }
@@ -159,7 +159,7 @@ pub(crate) fn make_topics(place: &Where, shape: &Shape) -> Result<Vec<Broker>, E
 pub(crate) fn find_topics(place: &Where, shape: &Shape) -> Result<Vec<Broker>, Error> {
     let name = shape.topics().name(0);
     if place.broker.is_empty() {
-        let mut namesrv = Control::open(&place.namesrv)?;
+        let mut namesrv = Control::open(place.name_server())?;
         let header = GetRouteHeader { topic: &name, accept_standard_json_only: true };
         let answer = namesrv.call(&Frame::request(105, &header))?;
         let route: TopicRoute = namesrv.body("tell the route of the topic", &answer)?;

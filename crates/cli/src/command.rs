@@ -55,7 +55,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Namesrv(arguments) => arguments.run(&stop).await,
         // Has threads of its own and ends by itself.
-        Command::Bench(arguments) => Ok(tokio::task::block_in_place(|| arguments.run())?),
+        Command::Bench(arguments) => {
+            // One name server is enough for it, and any of them will do.
+            let name_servers = context.config()?.name_servers;
+            let arguments = name_servers.iter().take(1).fold(arguments, |arguments, at| arguments.by_default_at(at));
+            Ok(tokio::task::block_in_place(|| arguments.run())?)
+        }
         // The others are dropped where they are.
         question => tokio::select! {
             answered = answer(&mut context, question) => answered,

@@ -25,7 +25,7 @@ const REFUSED_NS: u64 = 100_000_000;
 #[derive(Debug, Args)]
 pub(crate) struct ConsumeArgs {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     #[command(flatten)]
     shape: Shape,
     /// Messages wanted with one pull, 32 in Java clients

@@ -16,7 +16,7 @@ use crate::run::{run, sum};
 #[derive(Debug, Args)]
 pub(crate) struct EndToEndArgs {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]

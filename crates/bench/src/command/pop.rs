@@ -24,7 +24,7 @@ use crate::scan::{Reply, count_records};
 #[derive(Debug, Args)]
 pub(crate) struct PopArgs {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     #[command(flatten)]
     shape: Shape,
     /// Messages wanted with one pop

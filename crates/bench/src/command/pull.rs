@@ -19,7 +19,7 @@ use crate::template::Template;
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     #[command(flatten)]
     shape: Shape,
     /// Messages of each queue that are read, the newest ones: the hot end

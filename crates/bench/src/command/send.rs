@@ -19,7 +19,7 @@ use crate::template::{Messages, Template, Topics};
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]

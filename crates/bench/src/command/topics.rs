@@ -31,7 +31,7 @@ pub(crate) struct TopicsArgs {
     #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     count: u64,
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     /// Queues of each
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     queues: u32,
@@ -91,7 +91,7 @@ impl TopicsArgs {
         if self.place.broker.is_empty() {
             let header = GetRouteHeader { topic: &topics.name(0), accept_standard_json_only: true };
             let route = Template::about_topic(Frame::request(105, &header), protocol::Encoding::Json, &topics)?;
-            let outcome = self.ask(route, &topics, &brokers[..1], |_| &self.place.namesrv, self.routes)?;
+            let outcome = self.ask(route, &topics, &brokers[..1], |_| self.place.name_server(), self.routes)?;
             steps.push(outcome.report("topics: route queries", self.words(CONNECTIONS), &outcome.all()));
             list = Some(self.list()?);
         }
@@ -112,14 +112,14 @@ impl TopicsArgs {
         template: Template,
         topics: &Topics,
         brokers: &'b [Broker],
-        address: impl Fn(&'b Broker) -> &'b String,
+        address: impl Fn(&'b Broker) -> &'b str,
         count: u64,
     ) -> Result<Outcome, Error> {
         let members = brokers
             .iter()
             .map(|broker| Member {
                 job: Box::new(TopicJob { template: template.clone(), next: 0, topics: topics.count }) as Box<dyn Job>,
-                addresses: vec![address(broker).clone(); CONNECTIONS as usize],
+                addresses: vec![address(broker).to_owned(); CONNECTIONS as usize],
                 window: self.window as usize,
                 rate: None,
                 count: Some(count),
@@ -147,7 +147,7 @@ impl TopicsArgs {
     }
 
     fn list(&self) -> Result<(f64, Result<usize, String>), Error> {
-        let mut control = Control::open(&self.place.namesrv)?;
+        let mut control = Control::open(self.place.name_server())?;
         let begin = Instant::now();
         let answer = control.call(&Frame { code: 206, ..Frame::default() })?;
         let ms = begin.elapsed().as_secs_f64() * 1e3;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a test tells how to accept what changed")]
 
+mod docs;
 mod help;
 mod operate;
 
