@@ -6,6 +6,7 @@ mod settings;
 
 mod code;
 mod handler;
+mod latency;
 mod limits;
 mod metrics;
 mod service;

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::connections::Connections;
 use crate::handler::transaction;
+use crate::latency::Latencies;
 use crate::metrics::{self, Monitor};
 use crate::registrar::{Registered, Registrar, Registration, Registry};
 use crate::service::{Context, Port};
@@ -115,6 +116,7 @@ impl Node {
             registrars.spawn(registrar.run(changes, leave.clone()));
         }
         let context = Arc::new(Context {
+            latencies: Latencies::default(),
             registered: Registered::new(broker.topics().changes(), done),
             receipts: ReceiptTemplate::new(&settings.region, settings.trace_on),
             connections: Connections::default(),

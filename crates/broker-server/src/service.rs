@@ -12,6 +12,7 @@ use remoting::{Answer, Outbox, Peer, ReplyTo, Service};
 use tokio::time::Instant;
 
 use crate::connections::{Connections, id_of};
+use crate::latency::{Kind, Latencies, may_poll};
 use crate::registrar::Registered;
 use crate::settings::Settings;
 use crate::{handler, table};
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) settings: RwLock<Settings>,
     pub(crate) connections: Connections,
     pub(crate) registered: Registered,
+    pub(crate) latencies: Latencies,
     pub(crate) receipts: ReceiptTemplate,
     /// Host of `brokerIP1`, resolved.
     pub(crate) advertised: Option<IpAddr>,
@@ -50,6 +52,10 @@ pub(crate) struct Port {
 /// A stored message whose producer hears of it when it is safe.
 pub(crate) struct ParkedSend {
     pub(crate) end: LogOffset,
+    /// The request, and when it was looked at.
+    pub(crate) request: i32,
+    pub(crate) oneway: bool,
+    pub(crate) begun: Instant,
     pub(crate) deadline: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) store_host: SocketAddr,
@@ -59,7 +65,26 @@ impl Service for Port {
     type Parked = ParkedSend;
 
     fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<ParkedSend> {
-        table::answer(&self.context, self.fast, peer, request)
+        let (code, oneway, begun) = (request.code, request.is_oneway(), Instant::now());
+        let kind = move |response, polling| Kind { request: code, response, polling, oneway };
+        match table::answer(&self.context, self.fast, peer, request) {
+            Answer::Now(response) => {
+                self.context.latencies.add(kind(response.code, false), begun.elapsed());
+                Answer::Now(response)
+            }
+            Answer::Later(answered) => {
+                let context = self.context.clone();
+                Answer::Later(Box::pin(async move {
+                    let response = answered.await;
+                    if let Some(response) = &response {
+                        context.latencies.add(kind(response.code, may_poll(code)), begun.elapsed());
+                    }
+                    response
+                }))
+            }
+            // Counted when it is settled.
+            answer @ (Answer::Parked(_) | Answer::Never) => answer,
+        }
     }
 
     fn together<R>(&self, calls: impl FnOnce() -> R) -> R {
@@ -82,7 +107,12 @@ impl Service for Port {
 
     fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
         let store = self.context.broker.store();
+        let answered = |response| {
+            let kind = Kind { request: parked.request, response, polling: false, oneway: parked.oneway };
+            self.context.latencies.add(kind, parked.begun.elapsed());
+        };
         let code = if store.acknowledged().reached(parked.end) {
+            answered(code::SUCCESS);
             if handler::send::write_plain_receipt(&self.context, &parked, to, out) {
                 return;
             }
@@ -90,8 +120,10 @@ impl Service for Port {
         } else if let Some(failure) = store.failure() {
             // The record may or may not survive; only success may be claimed with a receipt.
             let remark = failure.to_string();
+            answered(crate::code::store_code(&failure));
             return out.reply(to, crate::code::store_code(&failure), Some(&remark), |_| {});
         } else {
+            answered(code::FLUSH_DISK_TIMEOUT);
             code::FLUSH_DISK_TIMEOUT
         };
         handler::send::write_receipt(&self.context, &parked, |write| out.reply(to, code, None, write));

@@ -64,6 +64,21 @@ async fn what_happened_is_shown_under_rocketmqs_names() {
     ] {
         assert_eq!(shown.get(&name), Some(&value), "{name} in {shown:#?}");
     }
+    let sizes = |le: &str| {
+        shown[&format!(
+            r#"rocketmq_message_size_bucket{{topic="T",message_type="unspecified",is_system="false",le="{le}",}}"#
+        )]
+    };
+    assert_eq!([sizes("1024.0"), sizes("+Inf")], [3.0, 3.0]);
+    let requests = |request: &str, polling: &str| {
+        let labels = format!(
+            r#"request_code="{request}",response_code="success",is_long_polling="{polling}",result="success","#
+        );
+        shown.get(&format!(r#"rocketmq_rpc_latency_milliseconds_count{{protocol_type="remoting",{labels}}}"#)).copied()
+    };
+    assert_eq!(requests("send_message_v2", "false").or(requests("send_message", "false")), Some(3.0), "{shown:#?}");
+    assert!(requests("pull_message", "true").or(requests("pull_message", "false")) == Some(1.0), "{shown:#?}");
+    assert_eq!(shown["rocketmq_pop_checkpoint_buffer_size{}"], 0.0);
     let bytes = shown[r#"rocketmq_throughput_in_total{topic="T",message_type="unspecified",is_system="false",}"#];
     assert!((3.0 * 100.0..3.0 * 400.0).contains(&bytes), "records are larger than bodies: {bytes}");
     let ms = shown[&format!("rocketmq_consumer_lag_latency_milliseconds{{{labels}}}")];

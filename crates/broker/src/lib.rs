@@ -59,7 +59,7 @@ pub use reply::ReplyTo;
 pub use retry::SendBack;
 pub use send::{NewMessage, Receipt};
 pub use session::{ConnectionId, ConsumerSession, Heartbeat, Members, ProducerSession, Sessions};
-pub use stats::{Count, Counted, Rates, Stats, Window};
+pub use stats::{Count, Counted, Rates, SIZE_BOUNDS, Sizes, Stats, Window};
 pub use store::{Boundary, IndexKey, LogOffset, QueueOffset, Recovery};
 pub use timer::Recalled;
 pub use topic::{Topic, Topics};

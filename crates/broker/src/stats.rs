@@ -96,10 +96,17 @@ impl Window {
     }
 }
 
+/// Upper bounds of the sizes that are told apart, in bytes; larger ones are the last. Source: `BrokerMetricsManager`.
+pub const SIZE_BOUNDS: [u64; 6] = [1 << 10, 4 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20];
+
+/// How many messages had a size up to each of [`SIZE_BOUNDS`] and above the one before, and how many a larger one.
+pub type Sizes = [u64; SIZE_BOUNDS.len() + 1];
+
 #[derive(Debug, Default)]
 struct Meter {
     messages: Total,
     bytes: Total,
+    sizes: [Total; SIZE_BOUNDS.len() + 1],
     history: History,
 }
 
@@ -107,6 +114,12 @@ impl Meter {
     fn add(&self, messages: usize, bytes: usize) {
         self.messages.add(messages);
         self.bytes.add(bytes);
+    }
+
+    /// Of a batch only the mean is known, as in Java.
+    fn size(&self, messages: usize, bytes: usize) {
+        let mean = (bytes / messages.max(1)) as u64;
+        self.sizes[SIZE_BOUNDS.partition_point(|bound| *bound < mean)].add(messages);
     }
 
     fn count(&self) -> Count {
@@ -166,7 +179,10 @@ impl Stats {
 
     fn put(&self, topic: &str, messages: usize, bytes: usize) {
         self.put.add(messages, bytes);
-        self.count(Counted::Put, topic, messages, bytes);
+        self.meter(Counted::Put, topic, |meter| {
+            meter.add(messages, bytes);
+            meter.size(messages, bytes);
+        });
     }
 
     pub(crate) fn delivered(&self, topic: &str, group: &str, messages: usize, bytes: usize) {
@@ -183,10 +199,14 @@ impl Stats {
     }
 
     fn count(&self, what: Counted, key: &str, messages: usize, bytes: usize) {
+        self.meter(what, key, |meter| meter.add(messages, bytes));
+    }
+
+    fn meter(&self, what: Counted, key: &str, add: impl FnOnce(&Meter)) {
         let meters = self.by_name[what as usize].pin();
         match meters.get(key) {
-            Some(meter) => meter.add(messages, bytes),
-            None => meters.get_or_insert_with(key.to_owned(), Arc::default).add(messages, bytes),
+            Some(meter) => add(meter),
+            None => add(meters.get_or_insert_with(key.to_owned(), Arc::default)),
         }
     }
 
@@ -235,6 +255,13 @@ impl Stats {
     /// Shows every name under which something was counted, and how much since the start.
     pub fn each(&self, what: Counted, mut show: impl FnMut(&str, Count)) {
         self.by_name[what as usize].pin().iter().for_each(|(name, meter)| show(name, meter.count()));
+    }
+
+    /// Shows the sizes of the messages stored in every topic since the start, and how many bytes they are together.
+    pub fn each_size(&self, mut show: impl FnMut(&str, Sizes, u64)) {
+        for (name, meter) in &self.by_name[Counted::Put as usize].pin() {
+            show(name, std::array::from_fn(|at| meter.sizes[at].get()), meter.bytes.get());
+        }
     }
 
     /// Messages stored a second in a topic, over the last minute.
@@ -289,6 +316,18 @@ mod tests {
         assert_eq!(stats.windows(Counted::Put, "T", true).unwrap()[0].sum, 6000);
         assert_eq!(stats.windows(Counted::Put, "other", false), None);
         assert_eq!(stats.put_rates().0, [1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn sizes_are_told_apart() {
+        let stats = Stats::default();
+        for (messages, bytes) in [(1, 1), (1, 1024), (1, 1025), (10, 5000), (1, 5 << 20)] {
+            stats.put("T", messages, bytes);
+        }
+        let mut shown = Vec::new();
+        stats.each_size(|name, sizes, bytes| shown.push((name.to_owned(), sizes, bytes)));
+        let bytes = 1 + 1024 + 1025 + 5000 + (5 << 20);
+        assert_eq!(shown, [("T".to_owned(), [12, 1, 0, 0, 0, 0, 1], bytes)]);
     }
 
     #[test]

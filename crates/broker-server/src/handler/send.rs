@@ -28,12 +28,16 @@ pub(crate) fn send(context: &Context, peer: &Peer, frame: &Frame) -> Answer<Park
 }
 
 fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend, Refusal> {
+    let begun = Instant::now();
     let message = message_of(context, peer, frame, &header_of(frame)?);
     let store_host = message.store_host;
     let receipt = context.broker.send(&message)?;
     Ok(ParkedSend {
         end: receipt.appended.end,
-        deadline: Instant::now() + context.flush_timeout(),
+        request: frame.code,
+        oneway: frame.is_oneway(),
+        begun,
+        deadline: begun + context.flush_timeout(),
         receipt,
         store_host,
     })

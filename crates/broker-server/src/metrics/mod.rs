@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use broker::{Broker, Count, Counted, Lag};
+use broker::{Broker, Count, Counted, Lag, SIZE_BOUNDS, Sizes};
 use parking_lot::Mutex;
 use protocol::{name, peer};
 use tokio::sync::Semaphore;
 
+use crate::latency::{BOUNDS_MS, Latencies, request_name};
 use crate::service::Context;
 use age::Ages;
 use text::{Exposition, Kind};
@@ -91,6 +92,8 @@ impl Monitor {
         let broker = &self.context.broker;
         tables(&mut out, broker);
         messages_in(&mut out, broker);
+        sizes(&mut out, broker);
+        latencies_of(&mut out, &self.context.latencies);
         by_group(&mut out, broker);
         behind(&mut out, broker, lags, latencies);
         connections(&mut out, broker);
@@ -149,6 +152,45 @@ fn messages_in(out: &mut Exposition, broker: &Broker) {
         count.messages
     });
     family("rocketmq_throughput_in_total", "Bytes of records stored.", |count| count.bytes);
+}
+
+fn sizes(out: &mut Exposition, broker: &Broker) {
+    let mut topics: BTreeMap<String, (Sizes, u64)> = BTreeMap::new();
+    broker.stats().each_size(|topic, sizes, bytes| {
+        topics.insert(topic.to_owned(), (sizes, bytes));
+    });
+    let kinds: Vec<String> = topics.keys().map(|topic| message_type(broker, topic)).collect();
+    let all = topics.iter().zip(&kinds).map(|((topic, (sizes, bytes)), kind)| {
+        let is_system = truth(broker.is_system_topic(topic));
+        (
+            vec![("topic", topic.as_str()), ("message_type", kind.as_str()), ("is_system", is_system)],
+            *sizes,
+            *bytes as f64,
+        )
+    });
+    let all = all.collect::<Vec<_>>();
+    out.histogram("rocketmq_message_size", "Sizes of the records stored, of a batch the mean.", &SIZE_BOUNDS, &all);
+}
+
+fn latencies_of(out: &mut Exposition, latencies: &Latencies) {
+    let kinds = latencies.all().into_iter().map(|(kind, counts, sum)| {
+        let response = kind.response.name().unwrap_or("OTHER").to_lowercase();
+        (request_name(kind.request), response, kind, counts, sum)
+    });
+    let kinds = kinds.collect::<Vec<_>>();
+    let all = kinds.iter().map(|(request, response, kind, counts, sum)| {
+        let labels = vec![
+            ("protocol_type", "remoting"),
+            ("request_code", request.as_str()),
+            ("response_code", response.as_str()),
+            ("is_long_polling", truth(kind.polling)),
+            ("result", if kind.oneway { "oneway" } else { "success" }),
+        ];
+        (labels, *counts, *sum)
+    });
+    let all = all.collect::<Vec<_>>();
+    let help = "Time from a request to its answer, in milliseconds.";
+    out.histogram("rocketmq_rpc_latency_milliseconds", help, &BOUNDS_MS, &all);
 }
 
 /// Java labels each message with its own type, here it is what the topic declares. Source: `TopicMessageType`.
@@ -281,6 +323,10 @@ fn store(out: &mut Exposition, broker: &Broker, oldest_ms: Option<i64>) {
         "Messages that wait for a time of their own.",
         broker.pending_timers() as f64,
     );
+    let help = "Popped messages that wait for an ack.";
+    out.single("rocketmq_pop_checkpoint_buffer_size", Kind::Gauge, help, broker.invisible_messages() as f64);
+    let help = "How late the next popped message is that was not acked in time.";
+    out.single("rocketmq_pop_revive_latency_milliseconds", Kind::Gauge, help, broker.revive_lag_ms() as f64);
     let help = "Half messages that wait for the decision of their producer.";
     out.single("rocketmq_half_messages", Kind::Gauge, help, broker.open_transactions() as f64);
     let stats = store.stats();

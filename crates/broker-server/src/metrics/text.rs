@@ -11,6 +11,9 @@ pub(super) enum Kind {
     Gauge,
 }
 
+/// Labels, what was counted in each range, and the sum of all values.
+pub(super) type Distribution<'l, const N: usize> = (Vec<(&'l str, &'l str)>, [u64; N], f64);
+
 /// A text being written.
 pub(super) struct Exposition {
     text: String,
@@ -42,6 +45,51 @@ impl Exposition {
         if let Some(rest) = family.rest.take() {
             family.line(&[("otel_metric_overflow", "true")], rest);
         }
+    }
+
+    /// Distributions over ranges with these upper bounds. What is counted of each comes in the order of the ranges, the one
+    /// without a bound last. Each line of a distribution is a series to the limit.
+    pub(super) fn histogram<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        bounds: &[u64],
+        all: &[Distribution<'_, N>],
+    ) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} histogram");
+        let most = self.most / (N + 2);
+        let mut rest: Option<([u64; N], f64)> = None;
+        for (at, (labels, counts, sum)) in all.iter().enumerate() {
+            if at < most {
+                self.distribution(name, bounds, labels, counts, *sum);
+            } else {
+                let (kept, total) = rest.get_or_insert(([0; N], 0.0));
+                kept.iter_mut().zip(counts).for_each(|(kept, count)| *kept += count);
+                *total += sum;
+            }
+        }
+        if let Some((counts, sum)) = rest {
+            self.distribution(name, bounds, &[("otel_metric_overflow", "true")], &counts, sum);
+        }
+    }
+
+    fn distribution(&mut self, name: &str, bounds: &[u64], labels: &[(&str, &str)], counts: &[u64], sum: f64) {
+        let mut own = String::new();
+        for (label, value) in labels {
+            push_label(&mut own, label, value);
+        }
+        let mut total = 0;
+        for (at, count) in counts.iter().enumerate() {
+            total += count;
+            let _ = write!(self.text, "{name}_bucket{{{}{own}le=\"", self.constant);
+            let _ = match bounds.get(at) {
+                Some(bound) => write!(self.text, "{bound}.0"),
+                None => write!(self.text, "+Inf"),
+            };
+            let _ = writeln!(self.text, "\",}} {total}");
+        }
+        let _ = writeln!(self.text, "{name}_sum{{{}{own}}} {sum}", self.constant);
+        let _ = writeln!(self.text, "{name}_count{{{}{own}}} {total}", self.constant);
     }
 
     /// A metric of one series without labels of its own.
@@ -118,6 +166,31 @@ up{node_id="a\"b\\c\nd",} 1
 # TYPE sent_total counter
 sent_total{node_id="a\"b\\c\nd",topic="T",} 3000000000000
 sent_total{node_id="a\"b\\c\nd",topic="U",} 0.5
+"#;
+        assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn distributions_are_added_up_from_below() {
+        let mut text = Exposition::new([("n", "b")], 5);
+        let all = [
+            (vec![("t", "a")], [1, 2, 3], 9.5),
+            (vec![("t", "b")], [1, 0, 0], 1.0),
+            (vec![("t", "c")], [0, 0, 1], 2.0),
+        ];
+        text.histogram("size", "Sizes.", &[10, 20], &all);
+        let expected = r#"# HELP size Sizes.
+# TYPE size histogram
+size_bucket{n="b",t="a",le="10.0",} 1
+size_bucket{n="b",t="a",le="20.0",} 3
+size_bucket{n="b",t="a",le="+Inf",} 6
+size_sum{n="b",t="a",} 9.5
+size_count{n="b",t="a",} 6
+size_bucket{n="b",otel_metric_overflow="true",le="10.0",} 1
+size_bucket{n="b",otel_metric_overflow="true",le="20.0",} 1
+size_bucket{n="b",otel_metric_overflow="true",le="+Inf",} 2
+size_sum{n="b",otel_metric_overflow="true",} 3
+size_count{n="b",otel_metric_overflow="true",} 2
 "#;
         assert_eq!(text.finish(), expected);
     }

@@ -211,6 +211,11 @@ impl Broker {
         Some(Flight { owner: owner.number, queue_id, offset, visible_ms }.key())
     }
 
+    /// Milliseconds by which the first of those is late that were not acked in time.
+    pub fn revive_lag_ms(&self) -> i64 {
+        self.due.first(Kind::Invisible).map_or(0, |due_ms| (self.now_ms() - due_ms).max(0))
+    }
+
     /// How many popped messages wait for an ack.
     pub fn invisible_messages(&self) -> usize {
         self.due.len(Kind::Invisible)
