@@ -1,7 +1,9 @@
 //! `rocketmq doctor`.
 
+mod backlog;
 mod broker;
 mod clients;
+mod machine;
 mod network;
 
 use anyhow::Result;
@@ -98,6 +100,8 @@ async fn examine(client: &Client, findings: &mut Findings) -> Result<()> {
     for broker in &brokers {
         network::address(client, broker, findings);
         if broker::examine(&admin, broker, findings).await {
+            machine::examine(&admin, broker, findings).await;
+            network::vip_port(broker, findings).await;
             reachable.push(broker.clone());
         }
     }

@@ -68,6 +68,23 @@ fn brokers_and_clusters_are_shown_and_set() {
     tool.run("broker config get flub").fails(3, "no setting \"flub\"");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_the_disk_and_at_what_waits() {
+    let tool = Tool::start();
+    let client = tool.client().await;
+    client.create_topic("orders", 1).await.expect("it is made");
+    for _ in 0..3 {
+        client.send("orders", 0, &Message::new("b")).await.expect("it is stored");
+    }
+    client.commit("billing", "orders", 0, 1).await.expect("it is kept");
+    tool.run("group create billing").ok();
+    let said = tool.run("doctor").ok();
+    for finding in ["a synced write of 4 KiB takes", "2 messages wait and no member is online", "Nothing is wrong"] {
+        assert!(said.contains(finding), "{finding}: {said}");
+    }
+    assert!(!said.contains("deleted before it"), "{said}");
+}
+
 #[test]
 fn files_of_settings_are_checked_before_a_server_starts() {
     let tool = Tool::start();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use client::{Admin, Broker, Error};
 use protocol::name::RETRY_PREFIX;
 
-use super::Findings;
+use super::{Findings, backlog};
 use crate::output::count;
 use crate::survey::{self, Group};
 
@@ -41,6 +41,8 @@ pub(super) async fn groups(admin: &Admin, masters: &[Broker], findings: &mut Fin
             findings.bad(&subject, found, advice);
         }
     }
+    backlog::retention(admin, masters, &groups, findings).await?;
+    backlog::stuck(admin, masters, &groups, findings).await?;
     if findings.0.len() == before {
         findings.good("groups", format!("{}, none waits for members or disagrees", groups.len()));
     }

@@ -1,6 +1,7 @@
 //! Name servers, and the addresses that brokers give to clients.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use client::{Broker, Client};
 use protocol::body::ClusterInfo;
@@ -8,6 +9,9 @@ use protocol::json;
 use protocol::request::{GetClusterInfo, NoFields};
 
 use super::{Findings, reason};
+
+/// Longest wait for a connection to a port that few clients use.
+const VIP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks every name server. Each knows all brokers: the clients ask only one of them.
 pub(super) async fn name_servers(client: &Client, findings: &mut Findings) -> Vec<Broker> {
@@ -47,6 +51,19 @@ pub(super) fn address(client: &Client, broker: &Broker, findings: &mut Findings)
     if let Some(problem) = problem(&broker.address, local) {
         let advice = "Set brokerIP1 of the broker to the address that clients reach it under.";
         findings.bad(format!("broker {} {}", broker.name, broker.address), problem, advice);
+    }
+}
+
+/// Clients that are set to use the VIP channel send to the port two below the broker's. Source: `MixAll.brokerVIPChannel`.
+pub(super) async fn vip_port(broker: &Broker, findings: &mut Findings) {
+    let Some((host, port)) = broker.address.rsplit_once(':') else { return };
+    let Some(port) = port.parse::<u16>().ok().and_then(|port| port.checked_sub(2)) else { return };
+    let address = format!("{host}:{port}");
+    let tried = tokio::time::timeout(VIP_PATIENCE, tokio::net::TcpStream::connect(&address)).await;
+    if !matches!(tried, Ok(Ok(_))) {
+        let found = format!("its VIP port {address} cannot be reached");
+        let advice = "Open it, or let clients keep vipChannelEnabled=false, which is their default.";
+        findings.note(format!("broker {} {}", broker.name, broker.address), found, advice);
     }
 }
 
