@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -61,22 +59,16 @@ impl Contexts {
             .with_context(|| format!("the contexts in {} are not readable, correct or remove the file", path.display()))
     }
 
-    /// Replaces the file as a whole. Only the user may read it.
+    /// Replaces the file as a whole.
     pub(crate) fn save(&self) -> Result<()> {
         let path = Contexts::path()?;
         self.write(&path).with_context(|| format!("write the contexts to {}", path.display()))
     }
 
     fn write(&self, path: &Path) -> Result<()> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        let new = path.with_extension(format!("json.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        Ok(fs::rename(&new, path)?)
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(settings::replace_file(path, &text)?)
     }
 
     /// A context by its name.
