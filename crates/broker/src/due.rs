@@ -168,6 +168,23 @@ impl Due {
         self.trees.lock()[kind as usize].by_time.first_key_value().map(|(key, _)| key.due_ms)
     }
 
+    /// How many entries of a kind each owner has. Walks all of them, a stretch at a time so that nobody waits for long; what
+    /// changes meanwhile may count or not.
+    pub(crate) fn by_owner(&self, kind: Kind) -> HashMap<u32, u64> {
+        let mut counts = HashMap::new();
+        let mut from = Bound::Unbounded;
+        loop {
+            let trees = self.trees.lock();
+            let mut last = None;
+            for key in trees[kind as usize].by_time.range((from, Bound::Unbounded)).take(STRETCH).map(|(key, _)| key) {
+                *counts.entry(key.owner).or_default() += 1;
+                last = Some(*key);
+            }
+            let Some(last) = last else { return counts };
+            from = Bound::Excluded(last);
+        }
+    }
+
     /// The first entry of one millisecond that satisfies `wanted`. Walks all of that millisecond, a stretch at a time.
     pub(crate) fn find(&self, kind: Kind, due_ms: i64, wanted: impl Fn(&Key, &Detail) -> bool) -> Option<Key> {
         let end = Key { due_ms, place: u64::MAX, owner: u32::MAX };

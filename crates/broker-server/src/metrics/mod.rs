@@ -96,6 +96,7 @@ impl Monitor {
         latencies_of(&mut out, &self.context.latencies);
         by_group(&mut out, broker);
         behind(&mut out, broker, lags, latencies);
+        in_flight(&mut out, broker);
         connections(&mut out, broker);
         store(&mut out, broker, oldest_ms);
         process::add(&mut out);
@@ -244,6 +245,25 @@ fn behind(out: &mut Exposition, broker: &Broker, lags: &[Lag], latencies: &[Opti
     family("rocketmq_consumer_lag_latency_milliseconds", help, &|at| latencies[at].map(|ms| ms as f64));
     let help = "Age of the oldest message a group has not consumed yet.";
     family("rocketmq_consumer_lag_seconds", help, &|at| latencies[at].map(|ms| ms as f64 / 1000.0));
+}
+
+/// Of groups that pop: what others have in hand only their members know.
+fn in_flight(out: &mut Exposition, broker: &Broker) {
+    let all = broker.in_flight();
+    let help = "Popped messages that wait for an ack.";
+    out.family("rocketmq_consumer_inflight_messages", Kind::Gauge, help, |family| {
+        for (topic, group, count) in &all {
+            let retry = truth(topic.starts_with(name::RETRY_PREFIX));
+            let system = truth(broker.is_system_topic(topic));
+            let labels = [
+                ("topic", topic.as_str()),
+                ("consumer_group", group.as_str()),
+                ("is_retry", retry),
+                ("is_system", system),
+            ];
+            family.add(&labels, *count as f64);
+        }
+    });
 }
 
 fn connections(out: &mut Exposition, broker: &Broker) {

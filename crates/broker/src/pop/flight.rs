@@ -211,6 +211,18 @@ impl Broker {
         Some(Flight { owner: owner.number, queue_id, offset, visible_ms }.key())
     }
 
+    /// How many popped messages wait for an ack, by topic and group in this order. It walks all of them.
+    pub fn in_flight(&self) -> Vec<(String, String, u64)> {
+        let counts = self.due.by_owner(Kind::Invisible).into_iter();
+        let named = counts.filter_map(|(number, count)| {
+            let owner = self.pop.owners.get(number)?;
+            Some((owner.topic.clone(), owner.group.clone(), count))
+        });
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named
+    }
+
     /// Milliseconds by which the first of those is late that were not acked in time.
     pub fn revive_lag_ms(&self) -> i64 {
         self.due.first(Kind::Invisible).map_or(0, |due_ms| (self.now_ms() - due_ms).max(0))

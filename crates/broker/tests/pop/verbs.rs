@@ -49,6 +49,19 @@ fn a_message_comes_again_exactly_at_the_end_of_its_invisible_time() {
 }
 
 #[test]
+fn what_is_in_flight_is_told_by_topic_and_group() {
+    World::new().live(End::Clean, async |broker| {
+        topic(broker, "T", 1);
+        send_all(broker, "T", &["a", "b", "c"]).await;
+        let messages = take(broker, "T", "G").await;
+        take(broker, "T", "H").await;
+        ack(broker, "T", "G", &messages[1].receipt).unwrap();
+        let in_flight = broker.in_flight();
+        assert_eq!(in_flight, [("T".to_owned(), "G".to_owned(), 2), ("T".to_owned(), "H".to_owned(), 3)]);
+    });
+}
+
+#[test]
 fn an_ack_may_come_twice_and_a_stale_receipt_does_nothing() {
     World::new().live(End::Clean, async |broker| {
         topic(broker, "T", 1);
