@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Server(role::ServerArgs),
     Broker(role::BrokerArgs),
     Namesrv(role::NamesrvArgs),
+    Proxy(role::ProxyArgs),
     Bench(bench::BenchArgs),
     /// Send messages.
     Produce(produce::Arguments),
@@ -98,7 +99,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether this is a server, which runs until it is stopped.
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Command::Server(_) | Command::Broker(_) | Command::Namesrv(_))
+        matches!(self, Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Proxy(_))
     }
 }
 
@@ -170,6 +171,8 @@ mod tests {
         check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);
         check("broker -c broker.conf --namesrv a:1", true);
         check("namesrv --listen-port x", false);
+        check("proxy -n a:1 --grpc-port 0 -c rmq-proxy.json", true);
+        check("proxy --data d", false);
         check("bench send -c 4 -w 1", true);
     }
 }

@@ -39,6 +39,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Server(arguments) => arguments.run(&stop).await,
         Command::Broker(arguments) => arguments.run(context.common.namesrv.take(), &stop).await,
         Command::Namesrv(arguments) => arguments.run(&stop).await,
+        Command::Proxy(arguments) => arguments.run(context.common.namesrv.take(), &stop).await,
         // Has threads of its own and ends by itself.
         Command::Bench(arguments) => Ok(tokio::task::block_in_place(|| arguments.run())?),
         // The others are dropped where they are.
@@ -61,7 +62,7 @@ async fn answer(context: &mut Context, command: Command) -> Result<()> {
         Command::Doctor(arguments) => doctor::run(context, arguments).await,
         Command::Completions(arguments) => completions::run(context, arguments),
         Command::Produce(_) | Command::Consume(_) | Command::Dlq(_) => unreachable!("handled before"),
-        Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Bench(_) => {
+        Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Proxy(_) | Command::Bench(_) => {
             unreachable!("handled before")
         }
     }

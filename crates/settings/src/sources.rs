@@ -12,9 +12,16 @@ const CLASSIC: (&str, &str) = ("NAMESRV_ADDR", "namesrvAddr");
 /// Where settings come from. A later source overrides an earlier one: file, environment, flags.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    files: Vec<PathBuf>,
+    files: Vec<File>,
     environment: Vec<(String, String)>,
     flags: Vec<(String, String)>,
+}
+
+/// A file, and what it says if it was read already.
+#[derive(Debug, Clone)]
+struct File {
+    path: PathBuf,
+    pairs: Option<Vec<(String, String)>>,
 }
 
 impl Sources {
@@ -26,7 +33,14 @@ impl Sources {
     /// Adds a properties file. It must exist: who names a file wants it read.
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Sources {
-        self.files.push(path.into());
+        self.files.push(File { path: path.into(), pairs: None });
+        self
+    }
+
+    /// Adds what a file says that is no properties file.
+    #[must_use]
+    pub fn file_of_pairs(mut self, path: impl Into<PathBuf>, pairs: Vec<(String, String)>) -> Sources {
+        self.files.push(File { path: path.into(), pairs: Some(pairs) });
         self
     }
 
@@ -54,8 +68,15 @@ impl Sources {
     /// Everything found, if at least one of it is an error. The groups may be half filled then.
     pub fn load(&self, groups: &mut [&mut dyn Settings]) -> Result<Problems, Problems> {
         let mut loader = Loader { groups, problems: Problems::default() };
-        for path in &self.files {
-            loader.file(path);
+        for File { path, pairs } in &self.files {
+            match pairs {
+                None => loader.file(path),
+                Some(pairs) => {
+                    for (key, value) in pairs {
+                        loader.set(key, value, Origin::File(path.clone(), 0), Severity::Warning);
+                    }
+                }
+            }
         }
         loader.environment(&self.environment);
         for (key, value) in &self.flags {

@@ -1,7 +1,7 @@
 //! What every role does at its start and end.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -18,7 +18,14 @@ pub(crate) struct Common {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Settings in RocketMQ's own keys, such as a broker.conf
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// Options of every role, also of one that stores nothing.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Given {
+    /// Settings in RocketMQ's own keys, such as a broker.conf or a rmq-proxy.json
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
@@ -37,36 +44,18 @@ impl Common {
         also: &mut [&mut dyn Settings],
     ) -> anyhow::Result<(broker_server::Settings, PathBuf)> {
         let mut settings = broker_server::Settings::default();
-        tell(load_with(&self.sources(flags)?, &mut settings, also))?;
+        tell(load_with(&self.given.sources(flags)?, &mut settings, also))?;
         let named = Some(settings.store_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
         let dir = self.data_dir(named)?;
         let changed = dir.join(broker_server::CHANGED_SETTINGS);
         if changed.exists() {
             settings = broker_server::Settings::default();
             // What the other sources have to say was told above.
-            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, also);
+            let again = load_with(&self.given.sources(flags)?.file(changed), &mut settings, also);
             again.map_err(|problems| anyhow!("{}", list(&problems)))?;
         }
         settings.store_dir.clone_from(&dir);
         Ok((settings, dir))
-    }
-
-    /// Fills a role's settings: file, then environment, then flags. Everything wrong is told at once.
-    pub(crate) fn load(&self, flags: &Flags<'_>, settings: &mut dyn Settings) -> anyhow::Result<()> {
-        tell(self.sources(flags)?.load(&mut [settings]))
-    }
-
-    fn sources(&self, flags: &Flags<'_>) -> anyhow::Result<Sources> {
-        let mut sources = Sources::new().environment(std::env::vars());
-        if let Some(file) = &self.config {
-            sources = sources.file(file);
-        }
-        let named = flags.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
-        let pairs = self.set.iter().map(|pair| match pair.split_once('=') {
-            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-            None => bail!("--set {pair}: it must be KEY=VALUE"),
-        });
-        Ok(sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?))
     }
 
     /// The data directory, made if it is missing: that of the flag, that of the file, or the user's.
@@ -78,6 +67,43 @@ impl Common {
         std::fs::create_dir_all(&dir).with_context(|| format!("make the data directory {}", dir.display()))?;
         dir.canonicalize().with_context(|| format!("open the data directory {}", dir.display()))
     }
+}
+
+impl Given {
+    /// Fills a role's settings: file, then environment, then flags. Everything wrong is told at once.
+    pub(crate) fn load(&self, flags: &Flags<'_>, settings: &mut [&mut dyn Settings]) -> anyhow::Result<()> {
+        tell(self.sources(flags)?.load(settings))
+    }
+
+    fn sources(&self, flags: &Flags<'_>) -> anyhow::Result<Sources> {
+        let mut sources = Sources::new().environment(std::env::vars());
+        match &self.config {
+            Some(file) if file.extension().is_some_and(|extension| extension == "json") => {
+                sources = sources.file_of_pairs(file, read_json(file)?);
+            }
+            Some(file) => sources = sources.file(file),
+            None => {}
+        }
+        let named = flags.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
+        let pairs = self.set.iter().map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            None => bail!("--set {pair}: it must be KEY=VALUE"),
+        });
+        Ok(sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?))
+    }
+}
+
+/// Keys and values of a flat object, as RocketMQ's proxy has them in a rmq-proxy.json.
+fn read_json(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let reading = || format!("read {}", path.display());
+    let text = std::fs::read(path).with_context(reading)?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).with_context(reading)?;
+    let pair = |(key, value)| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some((key, text)),
+        other => Some((key, other.to_string())),
+    };
+    Ok(object.into_iter().filter_map(pair).collect())
 }
 
 fn load_with(
@@ -166,4 +192,27 @@ pub(crate) fn recovery_text(recovery: &Recovery) -> String {
 
 fn short(elapsed: Duration) -> String {
     format!("{} ms", elapsed.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_a_java_proxy_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rmq-proxy.json");
+        let text = r#"{"rocketMQClusterName": "C", "grpcServerPort": 8082, "enableTopicMessageTypeCheck": false,
+            "namesrvAddr": "10.0.0.1:9876;10.0.0.2:9876", "localServeAddr": null, "traceOn": false}"#;
+        std::fs::write(&file, text).unwrap();
+        let given = Given { config: Some(file.clone()), set: vec!["grpcServerPort=8083".into()] };
+        let (mut grpc, mut cluster) = (proxy::Settings::default(), proxy::ClusterSettings::default());
+        // A key that means nothing here is a warning.
+        given.load(&[], &mut [&mut cluster, &mut grpc]).unwrap();
+        assert_eq!((grpc.grpc_server_port, grpc.check_message_type), (8083, false));
+        assert_eq!((cluster.cluster_name.as_deref(), cluster.namesrv_addr.len()), (Some("C"), 2));
+        std::fs::write(&file, "[]").unwrap();
+        let error = given.load(&[], &mut [&mut cluster, &mut grpc]).unwrap_err();
+        assert!(error.to_string().contains("rmq-proxy.json"), "{error}");
+    }
 }
