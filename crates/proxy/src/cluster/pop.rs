@@ -22,8 +22,8 @@ use crate::renew::WHEN_GONE;
 use crate::settle::Place;
 use crate::status::Refusal;
 
-/// Makes messages of an answer to a pop of a group and topic.
-type Read = fn(&Answer, &str, &str) -> Result<Popped, Error>;
+/// Makes messages of an answer to a pop of a topic.
+type Read = fn(&Answer, &str) -> Result<Popped, Error>;
 
 impl Cluster {
     pub(crate) async fn pop(self: &Arc<Self>, broker: &str, request: &PopRequest<'_>) -> Result<Popped, Refusal> {
@@ -97,7 +97,7 @@ impl Cluster {
                     answer => break answer,
                 }
             };
-            let popped = answer.and_then(|answer| read(&answer, &group, &topic));
+            let popped = answer.and_then(|answer| read(&answer, &topic));
             if let Err(Ok(unwanted)) = to.send(popped) {
                 let lite = |message: &PoppedMessage| crate::lite::lite_topic(&message.record);
                 for message in &unwanted.messages {
@@ -145,7 +145,7 @@ fn records_of(body: &Bytes) -> impl Iterator<Item = (RecordView<'_>, Bytes)> {
         .map(|view| (view.clone(), body.slice_ref(view.bytes())))
 }
 
-fn popped(answer: &Answer, _group: &str, _topic: &str) -> Result<Popped, Error> {
+fn popped(answer: &Answer, _topic: &str) -> Result<Popped, Error> {
     let status = status(answer)?;
     let mut popped = Popped { status, pop_ms: 0, invisible_ms: 0, revive_queue: 0, rest: 0, messages: Vec::new() };
     if status != PopStatus::Found {
@@ -240,7 +240,7 @@ fn groups(text: Option<&str>) -> impl Iterator<Item = [&str; 3]> {
 const LITE_REVIVE_QUEUE: i32 = protocol::receipt::ORDER_REVIVE_QUEUE;
 
 /// The answer has no offsets: each record says its place in the queue of its lite topic.
-fn popped_lite(answer: &Answer, _group: &str, topic: &str) -> Result<Popped, Error> {
+fn popped_lite(answer: &Answer, topic: &str) -> Result<Popped, Error> {
     let status = status(answer)?;
     let mut popped =
         Popped { status, pop_ms: 0, invisible_ms: 0, revive_queue: LITE_REVIVE_QUEUE, rest: 0, messages: Vec::new() };
@@ -328,7 +328,7 @@ mod tests {
     fn receipts_are_made_of_the_offsets_by_queue() {
         let ck = "7 8 50 0 1 other 0 7";
         let body = [record(1, 3, &[]), record(1, 5, &[]), record(0, 9, &[("POP_CK", ck)]), record(2, 0, &[])].concat();
-        let popped = popped(&answer(&reply(), body), "G", "T").unwrap();
+        let popped = popped(&answer(&reply(), body), "T").unwrap();
         let receipts: Vec<_> = popped.messages.iter().map(|message| message.receipt.to_string()).collect();
         assert_eq!(receipts, ["3 9 50 3 0 b 1 3", "3 9 50 3 0 b 1 5", ck, "0 9 50 3 0 b 2 0"]);
         assert!(popped.messages.iter().all(|message| message.deliveries == 2), "as the records say");
@@ -338,16 +338,16 @@ mod tests {
     fn ordered_messages_have_counts_of_their_own() {
         let reply = PopMessageReply { revive_qid: 999, order_count_info: Some("0 qo1%5 4;0 1 0"), ..reply() };
         let body = [record(1, 3, &[]), record(1, 5, &[]), record(2, 0, &[])].concat();
-        let popped = popped(&answer(&reply, body), "G", "T").unwrap();
+        let popped = popped(&answer(&reply, body), "T").unwrap();
         assert_eq!(popped.messages.iter().map(|message| message.deliveries).collect::<Vec<_>>(), [0, 4, 0]);
     }
 
     #[test]
     fn an_answer_that_does_not_fit_its_messages_is_refused() {
         let body = [record(7, 3, &[])].concat();
-        assert!(matches!(popped(&answer(&reply(), body), "G", "T"), Err(Error::Unreadable { .. })));
+        assert!(matches!(popped(&answer(&reply(), body), "T"), Err(Error::Unreadable { .. })));
         let odd = PopMessageReply { msg_offset_info: Some("0 1 3,x"), ..reply() };
-        assert!(matches!(popped(&answer(&odd, Vec::new()), "G", "T"), Err(Error::Unreadable { .. })));
+        assert!(matches!(popped(&answer(&odd, Vec::new()), "T"), Err(Error::Unreadable { .. })));
     }
 
     #[test]
