@@ -11,8 +11,9 @@ use protocol::request::{GetClusterInfo, NoFields};
 use super::topic::MASTER;
 use super::{Cluster, Error};
 
-/// A broker that could not be reached is passed over for this long, where there are others.
-const PASSED_OVER: Duration = Duration::from_secs(3);
+/// A broker that could not be reached is passed over for this long, where there are others: to find out costs a sender
+/// the whole wait for a connection. Source: `LatencyFaultToleranceImpl`.
+const PASSED_OVER: Duration = Duration::from_secs(30);
 
 /// The table is not asked for again sooner than this, whoever misses something in it.
 const AGE_MIN: Duration = Duration::from_secs(1);
@@ -39,6 +40,14 @@ impl Brokers {
     /// A broker was not reached.
     pub(super) fn is_down(&self, broker: &str) {
         self.down.lock().insert(broker.to_owned(), Instant::now() + PASSED_OVER);
+    }
+
+    /// A broker was reached.
+    pub(super) fn answered(&self, broker: &str) {
+        let mut down = self.down.lock();
+        if !down.is_empty() {
+            down.remove(broker);
+        }
     }
 
     /// Whether a broker is worth a try.

@@ -44,13 +44,17 @@ impl<T> Entry<T> {
 }
 
 impl<T> Cache<T> {
-    /// The value of a name; `load` asks for it.
+    /// The value of a name; `load` asks for it. Who comes while another asks anew gets the value of before.
     pub(super) async fn get(&self, name: &str, load: impl AsyncFnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
         let entry = self.entry(name);
         if let Some(value) = entry.get(FRESH) {
             return Ok(value);
         }
-        let _asking = entry.asking.lock().await;
+        let _asking = match (entry.asking.try_lock(), entry.get(EXPIRED)) {
+            (Ok(asking), _) => asking,
+            (Err(_), Some(value)) => return Ok(value),
+            (Err(_), None) => entry.asking.lock().await,
+        };
         if let Some(value) = entry.get(FRESH) {
             return Ok(value);
         }
@@ -123,6 +127,18 @@ mod tests {
         assert!(matches!(gone, Err(Error::UnknownTopic(_))));
         assert!(matches!(cache.get("a", async || Err(silence())).await, Err(Error::NameServers { .. })));
         assert!(cache.0.lock().is_empty(), "what does not exist is not remembered");
+    }
+
+    #[tokio::test]
+    async fn while_one_asks_anew_the_others_do_not_wait() {
+        let cache = Cache::default();
+        cache.get("a", async || Ok(1)).await.unwrap();
+        grow_old(&cache, "a");
+        let nested = cache.get("a", async || {
+            assert_eq!(*cache.get("a", async || Ok(2)).await.unwrap(), 1);
+            Ok(3)
+        });
+        assert_eq!(*nested.await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -70,7 +70,10 @@ impl Cluster {
     pub(super) async fn exchange(&self, broker: &str, frame: Frame, wait: Duration) -> Result<Answer, Error> {
         let address = self.address(broker).await?;
         match self.pool.call(&address, frame, wait + TIMEOUT).await {
-            Ok(frame) => Ok(Answer { broker: broker.to_owned(), frame }),
+            Ok(frame) => {
+                self.brokers.answered(broker);
+                Ok(Answer { broker: broker.to_owned(), frame })
+            }
             Err(error) => {
                 if matches!(error, CallError::Connect { .. }) {
                     self.brokers.is_down(broker);
