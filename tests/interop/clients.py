@@ -11,7 +11,11 @@ from servers import HERE
 CACHE = HERE / ".cache"
 REMOTING = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
-ALL = REMOTING + GRPC
+# The same programs through `rocketmq proxy` in front of the server.
+PROXY = [client.replace("grpc-", "proxy-") for client in GRPC]
+ALL = REMOTING + GRPC + PROXY
+# What a run without --clients takes.
+DEFAULT = REMOTING + GRPC + ["proxy-java", "proxy-go"]
 
 JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
        "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
@@ -19,6 +23,8 @@ JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
 
 def command_of(client):
     CACHE.mkdir(exist_ok=True)
+    if client in PROXY:
+        client = client.replace("proxy-", "grpc-")
     if client.startswith("java-"):
         return build_java(client.removeprefix("java-"))
     return {"go": build_go, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,

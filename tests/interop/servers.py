@@ -24,7 +24,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def free_ports():
-    """A listen port whose neighbours (fast port at -2, replication at +1) are free; name server at +3, gRPC at +5."""
+    """A listen port whose neighbours (fast port at -2, replication at +1) are free; name server at +3, gRPC at +5, and
+    at +7 that of a proxy in front."""
     def is_free(port):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,7 +36,7 @@ def free_ports():
                 return False
     base = 20000 + os.getpid() % 1000 * 10
     for port in list(range(base, 32000, 10)) + list(range(20000, base, 10)):
-        if all(is_free(port + d) for d in (-2, 0, 1, 3, 5, 6)):
+        if all(is_free(port + d) for d in (-2, 0, 1, 3, 5, 6, 7)):
             return port, port + 3, port + 5
     raise RuntimeError("no free ports")
 
@@ -131,6 +132,35 @@ class Server:
             print(f"data kept in {self.data}")
         else:
             shutil.rmtree(self.data, ignore_errors=True)
+
+
+class Proxy:
+    """Our proxy in front of a server, which stays while that restarts."""
+
+    def __init__(self, namesrv, port):
+        self.address = f"127.0.0.1:{port}"
+        self.command = [our_binary(), "proxy", "--namesrv", namesrv, "--grpc-port", str(port)]
+        self.log = tempfile.TemporaryFile()
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True,
+                                        preexec_fn=die_with_parent)
+        for line in self.process.stdout:
+            if b"ready" in line:
+                return
+        self.log.seek(0)
+        raise RuntimeError(f"the proxy ended:\n{self.log.read().decode(errors='replace')[-3000:]}")
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            print(f"the proxy did not stop within {STOP_SECONDS} s of SIGTERM", flush=True)
 
 
 class Running:

@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Server(role::ServerArgs),
     Broker(role::BrokerArgs),
     Namesrv(role::NamesrvArgs),
+    Proxy(role::ProxyArgs),
     Bench(bench::BenchArgs),
     /// Send messages.
     Produce(produce::Arguments),
@@ -119,7 +120,7 @@ impl Command {
     /// Whether this is a server, which runs until it is stopped.
     pub(crate) fn is_role(&self) -> bool {
         match self {
-            Command::Server(_) | Command::Namesrv(_) => true,
+            Command::Server(_) | Command::Namesrv(_) | Command::Proxy(_) => true,
             Command::Broker(arguments) => arguments.command.is_none(),
             _ => false,
         }
@@ -206,6 +207,8 @@ mod tests {
         check("server --data d --listen-port 0 --namesrv-port 0 --set flushDiskType=ASYNC_FLUSH", true);
         check("broker -c broker.conf --namesrv a:1", true);
         check("namesrv --listen-port x", false);
+        check("proxy -n a:1 --grpc-port 0 -c rmq-proxy.json", true);
+        check("proxy --data d", false);
         check("bench send -c 4 -w 1", true);
     }
 }

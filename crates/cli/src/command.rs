@@ -54,6 +54,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             arguments.run(context.common.namesrv.take(), &stop).await
         }
         Command::Namesrv(arguments) => arguments.run(&stop).await,
+        Command::Proxy(arguments) => arguments.run(context.common.namesrv.take(), &stop).await,
         // Has threads of its own and ends by itself.
         Command::Bench(arguments) => {
             // One name server is enough for it, and any of them will do.
@@ -86,7 +87,7 @@ async fn answer(context: &mut Context, command: Command) -> Result<()> {
         Command::Completions(arguments) => completions::run(context, arguments),
         Command::Man(arguments) => man::run(context, &arguments),
         Command::Produce(_) | Command::Consume(_) | Command::Top(_) | Command::Dlq(_) => unreachable!("handled before"),
-        Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Bench(_) => {
+        Command::Server(_) | Command::Broker(_) | Command::Namesrv(_) | Command::Proxy(_) | Command::Bench(_) => {
             unreachable!("handled before")
         }
     }

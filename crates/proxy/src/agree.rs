@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use broker::Broker;
 use protocol::body::GroupConfig;
 use serde::Deserialize;
 
@@ -23,13 +22,18 @@ const PRODUCER_BACKOFF: (Duration, Duration, f32) = (Duration::from_millis(10), 
 const LONG_POLLING: Duration = Duration::from_secs(20);
 
 /// What a client that said this is told. `group` is that of a consumer.
-pub(crate) fn agreed(broker: &Broker, said: &Settings, group: &GroupConfig, check_message_type: bool) -> Settings {
+pub(crate) fn agreed(
+    said: &Settings,
+    group: &GroupConfig,
+    message_bytes_max: usize,
+    check_message_type: bool,
+) -> Settings {
     let mut settings = said.clone();
     // Clients collect figures only where there is somebody to take them.
     settings.metric = Some(Metric { on: false, endpoints: None });
     match &mut settings.pub_sub {
         Some(PubSub::Publishing(publishing)) => {
-            publishing.max_body_size = i32::try_from(broker.config().message_bytes_max).unwrap_or(i32::MAX);
+            publishing.max_body_size = i32::try_from(message_bytes_max).unwrap_or(i32::MAX);
             publishing.validate_message_type = check_message_type;
             let (initial, max, multiplier) = PRODUCER_BACKOFF;
             settings.backoff_policy = Some(RetryPolicy {

@@ -5,9 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{FilterText, Heartbeat};
-use protocol::body::{ConsumerData, GroupConfig, HeartbeatData, ProducerData, SubscriptionData};
-use protocol::tag::{TagFilter, java_hash};
+use broker::FilterText;
+use protocol::body::GroupConfig;
 use tracing::debug;
 
 use crate::caller::Caller;
@@ -42,16 +41,20 @@ pub(crate) fn filter(expression: Option<&FilterExpression>) -> FilterText<'_> {
 
 impl Context {
     /// Takes settings of a client in and returns those that it is told.
-    pub(crate) fn settle(&self, caller: &Caller, said: Settings) -> Result<(Arc<Client>, Settings), Refusal> {
-        let group = self.check(&said)?;
-        let told = agree::agreed(&self.broker, &said, &group, self.check_message_type);
-        let client = self.clients.settle(caller, said, told.clone(), self.broker.now_ms())?;
-        self.register(&client);
+    pub(crate) async fn settle(&self, caller: &Caller, said: Settings) -> Result<(Arc<Client>, Settings), Refusal> {
+        let group = self.check(&said).await?;
+        let told = self.agreed(&said, &group);
+        let client = self.clients.settle(caller, said, told.clone(), self.backend.now_ms())?;
+        self.backend.register(&client);
         Ok((client, told))
     }
 
+    fn agreed(&self, said: &Settings, group: &GroupConfig) -> Settings {
+        agree::agreed(said, group, self.backend.message_bytes_max(), self.check_message_type)
+    }
+
     /// Checks settings. The answer is the settings of the group, those of nobody for a producer.
-    fn check(&self, said: &Settings) -> Result<Arc<GroupConfig>, Refusal> {
+    async fn check(&self, said: &Settings) -> Result<Arc<GroupConfig>, Refusal> {
         let too_many = |count: usize| match count > TOPICS_OF_A_CLIENT {
             true => Err(Refusal::new(
                 Code::BadRequest,
@@ -70,9 +73,9 @@ impl Context {
                 let group = validate::group(subscription.group.as_ref())?;
                 for entry in &subscription.subscriptions {
                     validate::topic(entry.topic.as_ref())?;
-                    self.broker.check_filter(filter(entry.expression.as_ref()))?;
+                    self.backend.check_filter(filter(entry.expression.as_ref()))?;
                 }
-                let group = self.broker.groups().require(group)?;
+                let group = self.backend.group(group).await?;
                 let first = subscription.subscriptions.first().and_then(|entry| entry.topic.as_ref());
                 lite::check(kind(said), &group, first.map(|topic| &*topic.name))?;
                 Ok(group)
@@ -81,55 +84,13 @@ impl Context {
         }
     }
 
-    /// Makes a client a member of its groups, as often as it says that it is alive.
-    fn register(&self, client: &Arc<Client>) {
-        let (said, said_ms) = client.said();
-        let Caller { client_id, language, version, ends, .. } = client.caller();
-        let mut data = HeartbeatData { client_id, ..HeartbeatData::default() };
-        match &said.pub_sub {
-            Some(PubSub::Publishing(publishing)) => {
-                let producer = |topic: &crate::v2::Resource| ProducerData { group_name: topic.name.clone() };
-                data.producer_data_set = publishing.topics.iter().map(producer).collect();
-            }
-            Some(PubSub::Subscription(subscription)) => {
-                let entries = subscription.subscriptions.iter();
-                data.consumer_data_set = vec![ConsumerData {
-                    consume_from_where: Some("CONSUME_FROM_LAST_OFFSET".into()),
-                    consume_type: Some(
-                        match kind(&said) {
-                            ClientType::PushConsumer | ClientType::LitePushConsumer => "CONSUME_PASSIVELY",
-                            _ => "CONSUME_ACTIVELY",
-                        }
-                        .into(),
-                    ),
-                    group_name: subscription.group.as_ref().map(|group| group.name.clone()).unwrap_or_default(),
-                    subscription_data_set: entries
-                        .map(|entry| {
-                            let topic = entry.topic.as_ref().map(|topic| topic.name.clone()).unwrap_or_default();
-                            subscription_data(topic, filter(entry.expression.as_ref()), said_ms)
-                        })
-                        .collect(),
-                    ..ConsumerData::default()
-                }];
-            }
-            None => {}
-        }
-        self.broker.reach().add(client.connection, || client.clone());
-        let address = ends.remote.to_string();
-        let beat = Heartbeat { connection: client.connection, address, language, version, data };
-        let changed = self.broker.heartbeat(&beat);
-        self.broker.tell(&changed);
-    }
-
     /// Removes a client from everything.
     pub(crate) fn forget(&self, client: &Arc<Client>) {
         if lite::is_lite(kind(&client.said().0)) {
-            lite::leave(self, client);
+            self.backend.lite_leave(client);
         }
         self.clients.remove(&client.id);
-        self.broker.reach().remove(client.connection);
-        let changed = self.broker.sessions().disconnected(client.connection);
-        self.broker.tell(&changed);
+        self.backend.unregister(client);
         self.renewals.release(self, &client.id);
     }
 
@@ -137,8 +98,8 @@ impl Context {
     pub(crate) async fn look_after_clients(self: Arc<Self>) {
         loop {
             tokio::time::sleep(ROUND).await;
-            let silence_ms = self.broker.config().session_timeout.as_millis() as i64;
-            let before_ms = self.broker.now_ms() - silence_ms;
+            let silence_ms = self.backend.session_timeout().as_millis() as i64;
+            let before_ms = self.backend.now_ms() - silence_ms;
             for client in self.clients.all() {
                 if client.is_silent_since(before_ms) {
                     debug!(client = client.id, "client forgotten after a long silence");
@@ -147,28 +108,12 @@ impl Context {
                 }
                 let (said, _) = client.said();
                 // What cannot be told now, of a group that was deleted for one, is left as it was told.
-                if let Ok(group) = self.check(&said) {
-                    client.tell_settings(agree::agreed(&self.broker, &said, &group, self.check_message_type));
+                if let Ok(group) = self.check(&said).await {
+                    client.tell_settings(self.agreed(&said, &group));
                 }
             }
-            self.renewals.round(&self);
+            self.renewals.round(&self).await;
         }
-    }
-}
-
-fn subscription_data(topic: String, filter: FilterText<'_>, version: i64) -> SubscriptionData {
-    let tags = match (filter.kind, TagFilter::parse(filter.expression)) {
-        (Some("TAG"), TagFilter::AnyOf(tags)) => tags,
-        _ => Vec::new(),
-    };
-    SubscriptionData {
-        code_set: tags.iter().map(|tag| java_hash(tag)).collect(),
-        expression_type: filter.kind.map(str::to_owned),
-        sub_string: if filter.expression.is_empty() { "*".into() } else { filter.expression.to_owned() },
-        sub_version: version,
-        tags_set: tags,
-        topic,
-        ..SubscriptionData::default()
     }
 }
 
@@ -176,7 +121,7 @@ fn unknown() -> Refusal {
     Refusal::new(Code::UnrecognizedClientType, "cannot find client settings for this client")
 }
 
-pub(crate) fn heartbeat(context: &Context, caller: &Caller) -> Result<HeartbeatResponse, Refusal> {
+pub(crate) async fn heartbeat(context: &Context, caller: &Caller) -> Result<HeartbeatResponse, Refusal> {
     let client = context.clients.get(&caller.client_id).ok_or_else(unknown)?;
     let (said, _) = client.said();
     if !matches!(
@@ -186,9 +131,9 @@ pub(crate) fn heartbeat(context: &Context, caller: &Caller) -> Result<HeartbeatR
     {
         return Err(Refusal::new(Code::UnrecognizedClientType, format!("{:?} is not served here", kind(&said))));
     }
-    context.check(&said)?;
-    client.heard(context.broker.now_ms());
-    context.register(&client);
+    context.check(&said).await?;
+    client.heard(context.backend.now_ms());
+    context.backend.register(&client);
     Ok(HeartbeatResponse { status: Some(status::ok()) })
 }
 

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use broker::{AskError, Asked, ConnectionId, Question, Told, TransactionCheck, Unsubscribed};
+use broker::{AskError, ConnectionId, Question, Told};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
@@ -209,7 +210,8 @@ impl Client {
         }
     }
 
-    async fn put(self: Arc<Self>, question: Question) -> Result<Told, AskError> {
+    /// Asks it something on behalf of an admin tool.
+    pub(crate) async fn put(self: Arc<Self>, question: Question) -> Result<Told, AskError> {
         let nonce = rand::random::<u64>().to_string();
         let command = match question {
             Question::ThreadStack => {
@@ -242,30 +244,28 @@ impl Client {
             }
         }
     }
-}
 
-impl broker::Client for Client {
-    /// Queues are not shared out among gRPC clients: each receives from all.
-    fn group_changed(&self, _group: &str) {}
-
-    fn check_transaction(&self, check: &TransactionCheck) {
-        let Some(message) = convert::message(&check.record, None) else { return };
-        let transaction_id = transaction::id(&check.unique_key, check.queue_offset, check.log_offset);
+    /// Asks a producer what became of a transaction, whose half message this record is.
+    pub(crate) fn recover(&self, place: transaction::Place<'_>, unique_key: &str, record: &Bytes) {
+        let Some(message) = convert::message(record, None) else { return };
+        let transaction_id = place.id(unique_key);
         let command = v2::RecoverOrphanedTransactionCommand { message: Some(message), transaction_id };
         if let Err(error) = self.command(Command::RecoverOrphanedTransactionCommand(command)) {
             // Another producer may be asked at the next check.
-            debug!(group = check.group, %error, "producer not asked about a transaction");
+            debug!(unique_key, %error, "producer not asked about a transaction");
         }
     }
 
-    fn lite_topic_lost(&self, gone: &Unsubscribed) {
-        let command = v2::NotifyUnsubscribeLiteCommand { lite_topic: gone.lite_topic.clone() };
+    /// Another client of the group took a lite topic over.
+    pub(crate) fn lose_lite_topic(&self, group: &str, lite_topic: &str) {
+        let command = v2::NotifyUnsubscribeLiteCommand { lite_topic: lite_topic.to_owned() };
         if let Err(error) = self.command(Command::NotifyUnsubscribeLiteCommand(command)) {
-            debug!(group = gone.group, lite_topic = gone.lite_topic, %error, "client not told that it lost a lite topic");
+            debug!(group, lite_topic, %error, "client not told that it lost a lite topic");
         }
     }
 
-    fn ask(self: Arc<Self>, question: Question) -> Option<Asked> {
-        Some(Box::pin(self.put(question)))
+    /// Whether it has a stream.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.state.lock().stream.is_some()
     }
 }

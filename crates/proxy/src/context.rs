@@ -1,24 +1,23 @@
 //! What all calls share.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use broker::{Broker, LogOffset};
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::{Caller, Ends};
+use crate::backend::Backend;
+use crate::caller::Caller;
 use crate::clients::Clients;
 use crate::renew::Renewals;
-use crate::server::Advertised;
-use crate::status::Refusal;
-use crate::v2::{Address, AddressScheme, Code, Endpoints};
+use crate::v2::{Address, AddressScheme, Endpoints};
 
 pub(crate) struct Context {
-    pub(crate) broker: Arc<Broker>,
-    pub(crate) clients: Clients,
+    pub(crate) backend: Backend,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) renewals: Renewals,
-    pub(crate) advertised: Advertised,
+    /// Host by which clients find us, if the settings say so.
+    pub(crate) host: Option<String>,
     /// Our own port.
     pub(crate) port: u16,
     pub(crate) check_message_type: bool,
@@ -29,38 +28,29 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Where this broker is for clients of remoting: written into messages, so that tools can ask for one later.
-    pub(crate) fn store_host(&self, ends: &Ends) -> SocketAddr {
-        let ip = self.advertised.ip.unwrap_or_else(|| ends.local.ip().to_canonical());
-        SocketAddr::new(ip, self.advertised.remoting_port)
-    }
-
     /// The address under which a client is told to find us.
     ///
     /// That of the settings; or the one that the client itself named, by which it has just reached us, whatever
     /// translates addresses in between; or the one where it arrived.
     pub(crate) fn endpoints(&self, caller: &Caller, named: Option<&Endpoints>) -> Endpoints {
-        if let Some(host) = &self.advertised.host {
+        if let Some(host) = &self.host {
             return endpoints(host, self.port);
         }
         match named {
-            Some(named) if named.addresses.len() == 1 && named.addresses[0].port > 0 => {
-                let mut named = named.clone();
-                named.scheme = scheme(&named.addresses[0].host) as i32;
-                named
+            Some(named) if self.is_at(named) => {
+                let scheme = scheme(&named.addresses[0].host) as i32;
+                Endpoints { scheme, ..named.clone() }
             }
             _ => endpoints(&caller.ends.local.ip().to_canonical().to_string(), self.port),
         }
     }
 
-    /// Waits until a message is as safe as configured.
-    pub(crate) async fn safe(&self, end: LogOffset) -> Result<(), Refusal> {
-        let wait = self.broker.store().acknowledged().wait(end);
-        match tokio::time::timeout(self.broker.config().flush_timeout, wait).await {
-            Ok(done) => Ok(done?),
-            // The record is in the log; only its flush is unconfirmed.
-            Err(_) => Err(Refusal::new(Code::MasterPersistenceTimeout, "the flush took too long")),
-        }
+    /// Whether all addresses that a client names lead to us. Of several, each is a broker of its own, or a proxy of the
+    /// same cluster, which serves like us.
+    fn is_at(&self, named: &Endpoints) -> bool {
+        let proxies = matches!(self.backend, Backend::Cluster(_));
+        (named.addresses.len() == 1 || (proxies && !named.addresses.is_empty()))
+            && named.addresses.iter().all(|address| address.port > 0)
     }
 }
 

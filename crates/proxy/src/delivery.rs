@@ -122,7 +122,7 @@ impl Delivery {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
-        Some(Content::DeliveryTimestamp(convert::time(self.context.broker.now_ms())))
+        Some(Content::DeliveryTimestamp(convert::time(self.context.backend.now_ms())))
     }
 }
 
@@ -142,10 +142,7 @@ impl Drop for Delivery {
             self.count(|unread| unread.fetch_sub(bytes, Ordering::Relaxed));
             let lite_topic = self.lite_topic(&message);
             let place = Place { group: &self.group, topic: &self.topic, lite_topic: lite_topic.as_deref() };
-            if let Err(error) = place.change_invisible(&self.context, &message.receipt, WHEN_GONE, false) {
-                // It becomes visible at the end of its invisible time.
-                debug!(group = self.group, topic = self.topic, %error, "message not given back");
-            }
+            self.context.backend.give_back(place, &message.receipt, WHEN_GONE);
         }
     }
 }

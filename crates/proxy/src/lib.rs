@@ -1,11 +1,15 @@
-//! RocketMQ's gRPC protocol, version 2, over the verbs of a [`broker::Broker`] in the same process.
+//! RocketMQ's gRPC protocol, version 2, over the verbs of a [`broker::Broker`] in the same process, or over the brokers
+//! of a cluster.
 //!
-//! A call is checked, turned into a verb of the broker, and its result into messages of the protocol; nothing is
-//! encoded in between. A refusal is an answer with a status inside, chosen in `status.rs`. Clients speak over the
-//! telemetry stream first, to agree on settings, and are members of the broker's sessions like those of any wire.
+//! A call is checked, turned into a verb, and its result into messages of the protocol. `backend.rs` is the seam: with
+//! the broker here nothing is encoded in between, and to a cluster the same verbs travel over remoting. A refusal is an
+//! answer with a status inside, chosen in `status.rs`. Clients speak over the telemetry stream first, to agree on
+//! settings, and are members of the broker's sessions like those of any wire.
 //!
-//! Source: the classes of `org.apache.rocketmq.proxy.grpc.v2`, release 5.5.0.
+//! Source: the classes of `org.apache.rocketmq.proxy`, release 5.5.0.
 
+mod connection;
+mod proxy_protocol;
 mod server; // start here
 mod settings;
 mod tls;
@@ -15,6 +19,10 @@ mod context;
 mod service;
 mod status;
 mod validate;
+
+mod backend;
+mod cluster;
+mod local;
 
 mod agree;
 mod client;
@@ -43,5 +51,5 @@ mod limits;
 pub mod v2;
 
 pub use self::server::{Advertised, Proxy, StartError};
-pub use self::settings::Settings;
+pub use self::settings::{ClusterSettings, ProxyMode, Settings};
 pub use self::tls::TlsError;

@@ -61,6 +61,18 @@ pub(crate) const UNREAD_MAX: usize = 512 << 20;
 /// it is delivered again if its consumer takes longer than a minute for it.
 pub(crate) const RENEWED_MAX: usize = 1_000_000;
 
+/// Renewals under way at a time, where each is a call to a broker elsewhere.
+pub(crate) const RENEWING_MAX: usize = 64;
+
+/// Topics, and groups, of a cluster that a proxy remembers. Source: `topicRouteServiceCacheMaxNum` and its like.
+pub(crate) const REMEMBERED_MAX: usize = 20_000;
+
+/// Queues of a topic at one broker that are believed. Brokers allow fewer.
+pub(crate) const QUEUES_MAX: i32 = 65_536;
+
+/// Groups of one heartbeat. Source: `transactionHeartbeatBatchNum`.
+pub(crate) const HEARTBEAT_GROUPS: usize = 100;
+
 /// Body that a compressed one may become.
 pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 

@@ -2,8 +2,6 @@
 //!
 //! Java's proxy serves them in cluster mode only. Source: `ClientActivity.syncLiteSubscription`, `ClientProcessor`.
 
-use std::sync::Arc;
-
 use broker::{LiteAction, LiteStart, LiteSubscription};
 use protocol::body::GroupConfig;
 use protocol::properties;
@@ -11,7 +9,6 @@ use protocol::receipt::Receipt;
 use protocol::record::RecordView;
 
 use crate::caller::Caller;
-use crate::clients::Client;
 use crate::context::Context;
 use crate::status::{self, Refusal};
 use crate::v2::offset_option::{OffsetType, Policy};
@@ -63,7 +60,7 @@ fn check_parent(group: &str, parent: &str, topic: &str) -> Result<(), Refusal> {
     }
 }
 
-pub(crate) fn sync(
+pub(crate) async fn sync(
     context: &Context,
     caller: &Caller,
     request: &SyncLiteSubscriptionRequest,
@@ -77,7 +74,7 @@ pub(crate) fn sync(
         Ok(LiteSubscriptionAction::CompleteRemove) => LiteAction::CompleteRemove,
         Err(_) => return Err(Refusal::new(Code::BadRequest, "unknown action of a lite subscription")),
     };
-    let group = context.broker.groups().get(name);
+    let group = context.backend.known_group(name).await;
     let group =
         group.ok_or_else(|| Refusal::new(Code::IllegalConsumerGroup, format!("group {name} does not exist")))?;
     check(ClientType::LitePushConsumer, &group, Some(topic))?;
@@ -90,7 +87,7 @@ pub(crate) fn sync(
         request.lite_topic_set.iter().try_for_each(|lite_topic| validate::lite_topic(lite_topic))?;
     }
     let lite_topics: Vec<&str> = request.lite_topic_set.iter().map(String::as_str).collect();
-    let gone = context.broker.lite_subscribe(&LiteSubscription {
+    let change = LiteSubscription {
         action,
         client_id: &caller.client_id,
         group: name,
@@ -98,12 +95,8 @@ pub(crate) fn sync(
         lite_topics: &lite_topics,
         start: request.offset_option.as_ref().and_then(start).filter(|_| action == LiteAction::PartialAdd),
         connection: context.clients.get(&caller.client_id).map(|client| client.connection),
-    })?;
-    for gone in &gone {
-        if let Some(client) = gone.connection.and_then(|connection| context.broker.reach().get(connection)) {
-            client.lite_topic_lost(gone);
-        }
-    }
+    };
+    context.backend.lite_subscribe(&change).await?;
     Ok(SyncLiteSubscriptionResponse { status: Some(status::ok()) })
 }
 
@@ -119,21 +112,6 @@ fn start(option: &OffsetOption) -> Option<LiteStart> {
         OffsetType::TailN(count) => LiteStart::Tail(count),
         OffsetType::Timestamp(_) => return None,
     })
-}
-
-/// A client of lite topics leaves: what waits for it goes to others.
-pub(crate) fn leave(context: &Context, client: &Arc<Client>) {
-    let change = LiteSubscription {
-        action: LiteAction::CompleteRemove,
-        client_id: &client.id,
-        group: "",
-        topic: "",
-        lite_topics: &[],
-        start: None,
-        connection: None,
-    };
-    // It fails when the broker stops, and all subscriptions are forgotten then.
-    let _ = context.broker.lite_subscribe(&change);
 }
 
 /// The lite topic of a record.
@@ -153,9 +131,9 @@ pub(crate) async fn of_receipt(
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return Ok(Some(named.to_owned()));
     }
-    let lite = context.broker.groups().get(group).is_some_and(|group| parent(&group).is_some());
+    let lite = context.backend.known_group(group).await.is_some_and(|group| parent(&group).is_some());
     match receipt.log_offset.and_then(|offset| i64::try_from(offset).ok()) {
-        Some(offset) if lite => Ok(lite_topic(&context.broker.view(offset).await?)),
+        Some(offset) if lite => Ok(lite_topic(&context.backend.view(&receipt.broker_name, offset).await?)),
         _ => Ok(None),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{PopFrom, PopLiteRequest, PopRequest, PopStatus, Popped, PoppedMessage};
+use futures_util::future::join_all;
 use protocol::properties;
 use protocol::record::RecordView;
 use protocol::tag::TagFilter;
@@ -21,7 +22,7 @@ use crate::limits::{RECEIVE_MESSAGES_MAX, UNREAD_MAX, UNREAD_OF_A_CLIENT};
 use crate::settle::Place;
 use crate::status::Refusal;
 use crate::v2::{Code, FilterType, ReceiveMessageRequest};
-use crate::{agree, client, dead_letter, lite, renew, validate};
+use crate::{agree, client, lite, renew, validate};
 
 /// Source: `grpcClientConsumerMinLongPollingTimeoutMillis`, `grpcClientConsumerMaxLongPollingTimeoutMillis`.
 const POLLING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(20));
@@ -49,7 +50,7 @@ async fn try_receive(
     let topic = validate::topic(queue.and_then(|queue| queue.topic.as_ref()))?;
     let group = validate::group(request.group.as_ref())?;
     let filter = client::filter(request.filter_expression.as_ref());
-    context.broker.check_filter(filter)?;
+    context.backend.check_filter(filter)?;
     let renewed = request.auto_renew && known.is_some();
     let invisible = match request.auto_renew {
         true => renew::FIRST,
@@ -63,9 +64,10 @@ async fn try_receive(
     if unread > UNREAD_OF_A_CLIENT || context.unread.load(Ordering::Relaxed) > UNREAD_MAX {
         return Err(Refusal::new(Code::TooManyRequests, "too much was received and not read yet"));
     }
-    let config = context.broker.groups().require(group)?;
+    let config = context.backend.group(group).await?;
+    let broker = queue.and_then(|queue| queue.broker.as_ref()).map_or("", |broker| &*broker.name);
     if let Some(client) = known.as_ref().filter(|client| lite::is_lite(client::kind(&client.said().0))) {
-        let pop = context.broker.begin_pop_lite(&PopLiteRequest {
+        let asked = PopLiteRequest {
             client_id: &client.id,
             group,
             topic,
@@ -73,15 +75,15 @@ async fn try_receive(
             invisible,
             wait,
             attempt_id: request.attempt_id.as_deref(),
-        })?;
+        };
         let popped = tokio::select! {
-            popped = pop.run() => popped?,
+            popped = context.backend.pop_lite(broker, &asked) => popped?,
             () = context.stop.cancelled() => return Err(nothing("the server is stopping")),
         };
         let kind = Kind { renewed, lite: true };
         return Ok(Delivery::new(context.clone(), (group, topic), known, kind, messages(popped)?));
     }
-    let pop = context.broker.begin_pop(&PopRequest {
+    let asked = PopRequest {
         group,
         topic,
         queue_id: -1,
@@ -92,14 +94,14 @@ async fn try_receive(
         filter: Some(filter),
         order: config.consume_message_orderly,
         attempt_id: request.attempt_id.as_deref(),
-    })?;
+    };
     let popped = tokio::select! {
-        popped = pop.run() => popped?,
+        popped = context.backend.pop(broker, &asked) => popped?,
         // Whoever waits at the end is told to come again.
         () = context.stop.cancelled() => return Err(nothing("the server is stopping")),
     };
     let mut found = Found { context, group, topic, messages: messages(popped)? };
-    found.leave_out_other_tags(request);
+    found.leave_out_other_tags(request).await;
     found.bury_exhausted(agree::max_attempts(&config)).await;
     if found.messages.is_empty() {
         return Err(nothing("no match message"));
@@ -153,7 +155,7 @@ struct Found<'c> {
 
 impl Found<'_> {
     /// The broker compares hashes of tags only; clients of gRPC take what they get. Source: `PopMessageResultFilterImpl`.
-    fn leave_out_other_tags(&mut self, request: &ReceiveMessageRequest) {
+    async fn leave_out_other_tags(&mut self, request: &ReceiveMessageRequest) {
         let Some(filter) = &request.filter_expression else { return };
         if filter.r#type == FilterType::Sql as i32 {
             return;
@@ -164,14 +166,10 @@ impl Found<'_> {
             let tag = view.as_ref().and_then(|view| view.property(properties::TAGS));
             tag.is_some_and(|tag| tags.iter().any(|wanted| wanted == tag))
         };
-        let (context, group, topic) = (self.context, self.group, self.topic);
-        self.messages.retain(|message| {
-            let wanted = wanted(message);
-            if !wanted {
-                ack(context, group, topic, message);
-            }
-            wanted
-        });
+        let (wanted, others): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.messages).into_iter().partition(wanted);
+        self.messages = wanted;
+        join_all(others.iter().map(|message| ack(self.context, self.group, self.topic, message))).await;
     }
 
     /// Messages that were delivered often enough become dead letters. Source: `PopMessageResultFilterImpl`.
@@ -183,12 +181,10 @@ impl Found<'_> {
             }
             let receipt = &message.receipt;
             let offset = RecordView::parse(&message.record).map(|view| view.log_offset()).ok();
-            let buried = match receipt.log_offset.or(offset) {
-                Some(offset) => dead_letter::bury(self.context, self.group, offset).await,
-                None => continue,
-            };
-            match buried {
-                Ok(()) => ack(self.context, self.group, self.topic, &message),
+            let Some(offset) = receipt.log_offset.or(offset) else { continue };
+            let place = Place { group: self.group, topic: self.topic, lite_topic: None };
+            match self.context.backend.bury(place, &receipt.broker_name, offset).await {
+                Ok(()) => ack(self.context, self.group, self.topic, &message).await,
                 // It comes again, and is tried again.
                 Err(refusal) => debug!(group = self.group, error = refusal.message, "dead letter not stored"),
             }
@@ -196,9 +192,10 @@ impl Found<'_> {
     }
 }
 
-fn ack(context: &Context, group: &str, topic: &str, message: &PoppedMessage) {
-    if let Err(error) = (Place { group, topic, lite_topic: None }).ack(context, &message.receipt) {
-        debug!(group, topic, %error, "message that nobody gets not acked, it comes again");
+async fn ack(context: &Context, group: &str, topic: &str, message: &PoppedMessage) {
+    let place = Place { group, topic, lite_topic: None };
+    if let Err(refusal) = context.backend.ack(place, &message.receipt).await {
+        debug!(group, topic, error = refusal.message, "message that nobody gets not acked, it comes again");
     }
 }
 

@@ -5,15 +5,18 @@
 //! current one here. Source: `DefaultReceiptHandleManager`, `RenewStrategyPolicy`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 use protocol::receipt::Receipt;
 use tracing::{debug, warn};
 
 use crate::agree::Backoff;
 use crate::context::Context;
-use crate::limits::RENEWED_MAX;
+use crate::limits::{RENEWED_MAX, RENEWING_MAX};
 use crate::settle::Place;
 
 /// For how long a push consumer gets a message at first. Source: `defaultInvisibleTimeMills`.
@@ -48,23 +51,34 @@ struct Key {
     handle: String,
 }
 
-#[derive(Debug, Clone)]
 struct Held {
     client_id: String,
     lite_topic: Option<String>,
-    receipt: Receipt,
     first_pop_ms: i64,
     deliveries: i32,
+    /// When it becomes visible, to be looked at without the lock.
+    visible_ms: AtomicI64,
+    /// Held while the message is renewed: whoever acks it meanwhile waits for the receipt that counts then.
+    now: tokio::sync::Mutex<Now>,
+}
+
+/// What changes with each renewal.
+struct Now {
+    receipt: Receipt,
     renewals: usize,
     failures: u32,
 }
 
 /// All messages that are renewed.
 #[derive(Default)]
-pub(crate) struct Renewals(Mutex<HashMap<Key, Held>>);
+pub(crate) struct Renewals(Mutex<HashMap<Key, Arc<Held>>>);
 
 fn key(group: &str, topic: &str, handle: &str) -> Key {
     Key { group: group.to_owned(), topic: topic.to_owned(), handle: handle.to_owned() }
+}
+
+fn place<'a>(key: &'a Key, held: &'a Held) -> Place<'a> {
+    Place { group: &key.group, topic: &key.topic, lite_topic: held.lite_topic.as_deref() }
 }
 
 impl Renewals {
@@ -77,97 +91,98 @@ impl Renewals {
         receipt: Receipt,
         deliveries: i32,
     ) {
-        let mut held = self.0.lock();
-        if held.len() >= RENEWED_MAX {
+        let mut all = self.0.lock();
+        if all.len() >= RENEWED_MAX {
             debug!(client = client_id, topic, "message not renewed, there are {RENEWED_MAX} already");
             return;
         }
-        let first_pop_ms = receipt.pop_ms;
-        let (client_id, lite_topic) = (client_id.to_owned(), lite_topic.map(str::to_owned));
-        let message = Held { client_id, lite_topic, receipt, first_pop_ms, deliveries, renewals: 0, failures: 0 };
-        held.insert(key(group, topic, handle), message);
+        let held = Held {
+            client_id: client_id.to_owned(),
+            lite_topic: lite_topic.map(str::to_owned),
+            first_pop_ms: receipt.pop_ms,
+            deliveries,
+            visible_ms: AtomicI64::new(receipt.visible_ms()),
+            now: tokio::sync::Mutex::new(Now { receipt, renewals: 0, failures: 0 }),
+        };
+        all.insert(key(group, topic, handle), Arc::new(held));
     }
 
     /// The current receipt of a message, which is not renewed any more; `None` if it was not.
-    pub(crate) fn take(&self, group: &str, topic: &str, handle: &str) -> Option<Receipt> {
-        self.0.lock().remove(&key(group, topic, handle)).map(|held| held.receipt)
+    pub(crate) async fn take(&self, group: &str, topic: &str, handle: &str) -> Option<Receipt> {
+        let held = self.0.lock().remove(&key(group, topic, handle))?;
+        let receipt = held.now.lock().await.receipt.clone();
+        Some(receipt)
     }
 
     /// Gives back what a client holds.
     pub(crate) fn release(&self, context: &Context, client_id: &str) {
         let gone: Vec<_> = self.0.lock().extract_if(|_, held| held.client_id == client_id).collect();
         for (key, held) in gone {
-            change(context, &key, &held, WHEN_GONE);
+            // One that is renewed this moment stays away as long as that says; its client left without a word.
+            if let Ok(now) = held.now.try_lock() {
+                context.backend.give_back(place(&key, &held), &now.receipt, WHEN_GONE);
+            }
         }
     }
 
     /// The server stops, and nobody will know the receipts of now: what was renewed comes again soon. What was not keeps
     /// the receipt that its client has, and may still be acked.
     pub(crate) fn end(&self, context: &Context) {
-        for (key, held) in self.0.lock().drain().filter(|(_, held)| held.renewals > 0) {
-            change(context, &key, &held, WHEN_GONE);
+        let gone: Vec<_> = self.0.lock().drain().collect();
+        for (key, held) in gone {
+            if let Ok(now) = held.now.try_lock()
+                && now.renewals > 0
+            {
+                context.backend.give_back(place(&key, &held), &now.receipt, WHEN_GONE);
+            }
         }
     }
 
     /// Renews what is about to become visible.
-    pub(crate) fn round(&self, context: &Context) {
-        let now_ms = context.broker.now_ms();
+    pub(crate) async fn round(&self, context: &Context) {
+        let now_ms = context.backend.now_ms();
         let due: Vec<_> = {
-            let held = self.0.lock();
-            let due = held.iter().filter(|(_, held)| held.receipt.visible_ms() - now_ms <= AHEAD_MS);
+            let all = self.0.lock();
+            let due = all.iter().filter(|(_, held)| held.visible_ms.load(Ordering::Relaxed) - now_ms <= AHEAD_MS);
             due.map(|(key, held)| (key.clone(), held.clone())).collect()
         };
-        for (key, held) in due {
-            self.renew(context, key, held, now_ms);
-        }
+        let renewing =
+            stream::iter(due).map(|(key, held)| async move { self.renew(context, &key, &held, now_ms).await });
+        renewing.buffer_unordered(RENEWING_MAX).for_each(|()| std::future::ready(())).await;
     }
 
-    fn renew(&self, context: &Context, key: Key, mut held: Held, now_ms: i64) {
+    async fn renew(&self, context: &Context, key: &Key, held: &Arc<Held>, now_ms: i64) {
+        let mut now = held.now.lock().await;
+        // Acked in between, it is not ours any more.
+        if !self.0.lock().get(key).is_some_and(|known| Arc::ptr_eq(known, held)) {
+            return;
+        }
         let client = context.clients.get(&held.client_id);
         let there = client.is_some_and(|client| client.is_there(now_ms - SILENCE_MS));
         let too_long = now_ms - held.first_pop_ms >= LONGEST_MS;
         if !there || too_long {
-            // Acked in between, it is not ours any more.
-            if self.0.lock().remove(&key).is_none() {
-                return;
+            let group = if too_long { context.backend.known_group(&key.group).await } else { None };
+            let pause = group.map_or(WHEN_GONE, |group| Backoff::of(&group).pause(held.deliveries));
+            if self.0.lock().remove(key).is_some() {
+                context.backend.give_back(place(key, held), &now.receipt, pause);
             }
-            let pause = match context.broker.groups().get(&key.group) {
-                Some(group) if too_long => Backoff::of(&group).pause(held.deliveries),
-                _ => WHEN_GONE,
-            };
-            change(context, &key, &held, pause);
             return;
         }
-        let invisible = NEXT[held.renewals.min(NEXT.len() - 1)];
-        let mut all = self.0.lock();
-        if !all.contains_key(&key) {
-            return;
-        }
-        match change(context, &key, &held, invisible) {
-            Some(receipt) => {
-                held.receipt = receipt;
-                held.renewals += 1;
-                held.failures = 0;
+        let invisible = NEXT[now.renewals.min(NEXT.len() - 1)];
+        match context.backend.change_invisible(place(key, held), &now.receipt, invisible, false).await {
+            Ok(receipt) => {
+                held.visible_ms.store(receipt.visible_ms(), Ordering::Relaxed);
+                *now = Now { receipt, renewals: now.renewals + 1, failures: 0 };
             }
-            None => held.failures += 1,
+            Err(refusal) => {
+                let offset = now.receipt.queue_offset;
+                debug!(group = key.group, topic = key.topic, offset, error = refusal.message, "receipt not renewed");
+                now.failures += 1;
+            }
         }
-        if held.failures >= FAILURES_MAX || held.receipt.visible_ms() <= now_ms {
+        if now.failures >= FAILURES_MAX || now.receipt.visible_ms() <= now_ms {
             warn!(client = held.client_id, topic = key.topic, "message not renewed, it will be delivered again");
-            all.remove(&key);
-        } else {
-            all.insert(key, held);
+            self.0.lock().remove(key);
         }
     }
-}
-
-/// Changes the invisible time; the answer is the new receipt.
-fn change(context: &Context, key: &Key, held: &Held, invisible: Duration) -> Option<Receipt> {
-    let place = Place { group: &key.group, topic: &key.topic, lite_topic: held.lite_topic.as_deref() };
-    let changed = place.change_invisible(context, &held.receipt, invisible, false);
-    changed
-        .inspect_err(|error| {
-            let offset = held.receipt.queue_offset;
-            debug!(group = key.group, topic = key.topic, offset, %error, "receipt not renewed");
-        })
-        .ok()
 }

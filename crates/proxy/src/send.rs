@@ -2,12 +2,10 @@
 //!
 //! Source: `SendMessageActivity`, `ProducerProcessor`, `RecallMessageActivity`.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use broker::{NewMessage, Topic};
 use bytes::Bytes;
-use protocol::tag::java_hash;
-use protocol::{name, perm, properties};
+use protocol::properties;
 
 use crate::caller::Caller;
 use crate::context::Context;
@@ -24,13 +22,30 @@ use crate::{encoding, route, transaction, validate};
 const TRANSACTION_RECOVERY_SECONDS: i64 = 3600;
 
 /// A message that passed all checks.
-struct Checked {
-    kind: MessageType,
-    properties: String,
+pub(crate) struct Checked {
+    pub(crate) kind: MessageType,
+    /// As its client made it.
+    pub(crate) id: String,
+    pub(crate) properties: String,
     /// Decides the queue, if the order counts.
-    ordered_by: Option<String>,
-    born_ms: i64,
-    body: Bytes,
+    pub(crate) ordered_by: Option<String>,
+    pub(crate) born_ms: i64,
+    pub(crate) body: Bytes,
+}
+
+/// A message that is stored.
+pub(crate) struct Stored {
+    /// Why it may not be as safe as configured yet.
+    pub(crate) unconfirmed: Option<Refusal>,
+    /// Name of the broker.
+    pub(crate) broker: Arc<str>,
+    pub(crate) unique_key: String,
+    /// Place in its queue.
+    pub(crate) queue_offset: i64,
+    /// Place in the log.
+    pub(crate) log_offset: i64,
+    /// Empty if it cannot be recalled.
+    pub(crate) recall_handle: String,
 }
 
 pub(crate) async fn send(
@@ -52,29 +67,18 @@ pub(crate) async fn send(
     let name = validate::topic(resource.as_ref())?;
     let checked = request.messages.into_iter().map(|message| check(context, caller, name, message));
     let checked = checked.collect::<Result<Vec<_>, _>>()?;
-    let topic = context.broker.topics().require(name)?;
-    if !perm::is_writeable(topic.config().perm) || topic.config().write_queue_nums <= 0 {
+    let topic = context.backend.topic(name).await?;
+    if !topic.is_writable() {
         return Err(Refusal::new(Code::Forbidden, "no writable queue"));
     }
     if context.check_message_type {
         checked.iter().try_for_each(|message| route::check_type(&topic, message.kind))?;
     }
-    // All are appended before the first is waited for, so that they share a flush.
-    // They stay together and in order, as a batch does.
-    let mut queue = None;
-    let mut stored = Vec::with_capacity(checked.len());
-    for message in &checked {
-        let receipt = append(context, caller, &topic, queue, message);
-        queue = queue.or(receipt.as_ref().ok().map(|receipt| receipt.queue_id));
-        stored.push(receipt);
-    }
-    let mut entries = Vec::with_capacity(stored.len());
-    for (message, stored) in checked.iter().zip(stored) {
-        entries.push(entry(context, message.kind, stored).await);
-    }
+    let stored = context.backend.send(&caller.ends, &topic, &checked).await;
+    let kinds = checked.iter().map(|message| message.kind);
+    let entries: Vec<_> = kinds.zip(stored).map(|(kind, stored)| entry(kind, stored)).collect();
     if let [SendResultEntry { status: Some(status), .. }] = &entries[..]
-        && status.code != Code::Ok as i32
-        && status.code != Code::MasterPersistenceTimeout as i32
+        && !status::is_stored(status)
     {
         return Ok(SendMessageResponse { status: Some(status.clone()), entries });
     }
@@ -98,7 +102,7 @@ fn check(context: &Context, caller: &Caller, topic: &str, message: Message) -> R
     validate::user_properties(message.user_properties.iter(), counted)?;
     let body = body(context, message.body, system.body_encoding)?;
 
-    let born_ms = system.born_timestamp.as_ref().map_or_else(|| context.broker.now_ms(), validate::millis);
+    let born_ms = system.born_timestamp.as_ref().map_or_else(|| context.backend.now_ms(), validate::millis);
     let transaction = system.message_type == MessageType::Transaction as i32;
     let mut text = String::with_capacity(256);
     let mut push = |name: &str, value: &str| {
@@ -140,12 +144,13 @@ fn check(context: &Context, caller: &Caller, topic: &str, message: Message) -> R
     push(BORN_HOST, if system.born_host.is_empty() { &peer } else { &system.born_host });
     push(BORN_TIMESTAMP, &born_ms.to_string());
     let ordered_by = [group, lite_topic].into_iter().find(|key| !key.is_empty()).map(str::to_owned);
-    Ok(Checked { kind: kind_of(&system, transaction), properties: text, ordered_by, born_ms, body })
+    let kind = kind_of(&system, transaction);
+    Ok(Checked { kind, id: system.message_id, properties: text, ordered_by, born_ms, body })
 }
 
 /// The body as it is stored: never in gzip, which clients of remoting do not know.
 fn body(context: &Context, body: Bytes, encoding: i32) -> Result<Bytes, Refusal> {
-    let max = context.broker.config().message_bytes_max;
+    let max = context.backend.message_bytes_max();
     let too_large =
         || Refusal::new(Code::MessageBodyTooLarge, format!("message body cannot exceed the max {max} bytes"));
     if body.is_empty() {
@@ -170,8 +175,8 @@ fn body(context: &Context, body: Bytes, encoding: i32) -> Result<Bytes, Refusal>
 /// Source: `GrpcValidator`; the limit is that of the broker, which in Java's proxy is one of its own.
 fn delivery_ms(context: &Context, at: &prost_types::Timestamp) -> Result<i64, Refusal> {
     let ms = validate::millis(at);
-    let max = context.broker.config().timer_delay_max;
-    if ms.saturating_sub(context.broker.now_ms()) > max.as_millis() as i64 {
+    let max = context.backend.timer_delay_max();
+    if ms.saturating_sub(context.backend.now_ms()) > max.as_millis() as i64 {
         let message = format!("the max delay time is too large, the limit is {} seconds", max.as_secs());
         return Err(Refusal::new(Code::IllegalDeliveryTime, message));
     }
@@ -191,72 +196,28 @@ fn kind_of(system: &SystemProperties, transaction: bool) -> MessageType {
     }
 }
 
-fn append(
-    context: &Context,
-    caller: &Caller,
-    topic: &Topic,
-    queue: Option<i32>,
-    message: &Checked,
-) -> Result<broker::Receipt, broker::Error> {
-    let queues = topic.config().write_queue_nums;
-    let queue_id = match &message.ordered_by {
-        Some(key) => consistent_hash(i64::from(java_hash(key)), queues),
-        None => queue.unwrap_or(-1),
+/// What became of one message.
+fn entry(kind: MessageType, stored: Result<Stored, Refusal>) -> SendResultEntry {
+    let stored = match stored {
+        Ok(stored) => stored,
+        Err(refusal) => return SendResultEntry { status: Some(refusal.into()), ..SendResultEntry::default() },
     };
-    let remote = caller.ends.remote;
-    context.broker.send(&NewMessage {
-        topic: topic.name(),
-        template: name::AUTO_CREATE_TOPIC,
-        template_queues: 4,
-        queue_id,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: message.born_ms,
-        born_host: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
-        store_host: context.store_host(&caller.ends),
-        reconsume_times: 0,
-        max_reconsume_times: None,
-        unit: false,
-        properties: &message.properties,
-        batch: false,
-        body: &message.body,
-    })
-}
-
-/// What became of one message, once it is safe.
-async fn entry(
-    context: &Context,
-    kind: MessageType,
-    stored: Result<broker::Receipt, broker::Error>,
-) -> SendResultEntry {
-    let refused = |refusal: Refusal| SendResultEntry { status: Some(refusal.into()), ..SendResultEntry::default() };
-    let receipt = match stored {
-        Ok(receipt) => receipt,
-        Err(error) => return refused(error.into()),
-    };
-    let status = match context.safe(receipt.appended.end).await {
-        Ok(()) => status::ok(),
-        // The message is stored and may be delivered; Java hands out its receipt as well.
-        Err(refusal) if refusal.code == Code::MasterPersistenceTimeout => refusal.into(),
-        Err(refusal) => return refused(refusal),
-    };
-    let unique_key = receipt.unique_key.unwrap_or_default();
-    let queue_offset = receipt.appended.queue_offset.0;
-    let log_offset = receipt.appended.log_offsets.first().map_or(0, |offset| offset.0);
+    let place =
+        transaction::Place { broker: &stored.broker, queue_offset: stored.queue_offset, log_offset: stored.log_offset };
     SendResultEntry {
-        status: Some(status),
         transaction_id: match kind {
-            MessageType::Transaction => transaction::id(&unique_key, queue_offset, log_offset),
+            MessageType::Transaction => place.id(&stored.unique_key),
             _ => String::new(),
         },
-        message_id: unique_key,
-        offset: queue_offset as i64,
-        recall_handle: receipt.recall_handle.unwrap_or_default(),
+        status: Some(stored.unconfirmed.map_or_else(status::ok, Into::into)),
+        message_id: stored.unique_key,
+        offset: stored.queue_offset,
+        recall_handle: stored.recall_handle,
     }
 }
 
 /// A bucket that few keys leave when there is one more. Source: Guava, `Hashing.consistentHash`.
-fn consistent_hash(key: i64, buckets: i32) -> i32 {
+pub(crate) fn consistent_hash(key: i64, buckets: i32) -> i32 {
     let mut state = key as u64;
     let mut candidate = 0;
     loop {
@@ -276,20 +237,18 @@ pub(crate) async fn recall(
     caller: &Caller,
     request: &RecallMessageRequest,
 ) -> Result<RecallMessageResponse, Refusal> {
-    let topic = context.broker.topics().require(validate::topic(request.topic.as_ref())?)?;
+    let topic = context.backend.topic(validate::topic(request.topic.as_ref())?).await?;
     if context.check_message_type {
         route::check_type(&topic, MessageType::Delay)?;
     }
-    let (born_host, store_host) = (caller.ends.remote, context.store_host(&caller.ends));
-    let recalled = context.broker.recall(topic.name(), &request.recall_handle, born_host, store_host)?;
-    if let Some(appended) = recalled.appended {
-        context.safe(appended.end).await?;
-    }
-    Ok(RecallMessageResponse { status: Some(status::ok()), message_id: recalled.unique_key })
+    let message_id = context.backend.recall(&caller.ends, topic.name(), &request.recall_handle).await?;
+    Ok(RecallMessageResponse { status: Some(status::ok()), message_id })
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::tag::java_hash;
+
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! The listener: plaintext and TLS on one port, HTTP/2 with windows that do not throttle, and an orderly end.
+//! The listener, what is served there, and an orderly end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -9,14 +9,9 @@ use std::sync::Arc;
 
 use broker::Broker;
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use remoting::{Place, accept, bind};
-use tokio::io::{AsyncRead, AsyncWrite};
+use remoting::{accept, bind};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -24,17 +19,17 @@ use tonic::codec::CompressionEncoding;
 use tonic::codegen::Service as _;
 use tracing::debug;
 
-use crate::caller::Ends;
+use crate::backend::Backend;
 use crate::clients::Clients;
+use crate::cluster::{self, Cluster};
+use crate::connection::Connection;
 use crate::context::Context;
-use crate::limits::{
-    CONNECTION_WINDOW, DRAIN, HANDSHAKE_TIMEOUT, HEADERS_BYTES_MAX, PING_AFTER, PONG_WITHIN, REQUEST_BYTES_MAX,
-    SEND_BUFFER, STREAM_WINDOW, STREAMS_OF_A_CONNECTION,
-};
+use crate::limits::REQUEST_BYTES_MAX;
+use crate::local::Local;
 use crate::renew::Renewals;
 use crate::service::Service;
-use crate::settings::Settings;
-use crate::tls::{self, TlsError};
+use crate::settings::{ClusterSettings, Settings};
+use crate::tls::{Tls, TlsError};
 use crate::v2::messaging_service_server::{MessagingServiceServer, SERVICE_NAME};
 
 /// What the files of the protocol say, for reflection.
@@ -49,6 +44,9 @@ pub enum StartError {
     /// The certificate.
     #[error("gRPC: {0}")]
     Tls(#[from] TlsError),
+    /// A cluster is found through its name servers.
+    #[error("a proxy needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file")]
+    NoNameServer,
     /// The description of the protocol in this program is broken.
     #[error("gRPC reflection: {0}")]
     Reflection(String),
@@ -83,15 +81,46 @@ impl Proxy {
         settings: &Settings,
         advertised: Advertised,
     ) -> Result<Proxy, StartError> {
-        let acceptor = tls::acceptor(settings)?;
+        let Advertised { host, ip, remoting_port } = advertised;
+        let backend = Backend::Local(Local::new(broker, ip, remoting_port));
+        Proxy::serve(backend, Arc::default(), bind_address, host, settings).await
+    }
+
+    /// Listens, and serves the brokers of a cluster until [`Proxy::stop`].
+    ///
+    /// # Errors
+    /// Nothing is left running.
+    pub async fn start_for_cluster(cluster: &ClusterSettings, settings: &Settings) -> Result<Proxy, StartError> {
+        if cluster.namesrv_addr.is_empty() {
+            return Err(StartError::NoNameServer);
+        }
+        let options = cluster::Options {
+            name_servers: cluster.namesrv_addr.iter().map(::settings::Setting::show).collect(),
+            cluster_name: cluster.cluster_name.clone(),
+            message_bytes_max: cluster.message_bytes_max,
+            timer_delay_max: cluster.timer_delay_max,
+        };
+        let clients = Arc::<Clients>::default();
+        let backend = Backend::Cluster(Cluster::start(options, clients.clone()).await);
+        Proxy::serve(backend, clients, cluster.bind_address, cluster.local_serve_addr.clone(), settings).await
+    }
+
+    async fn serve(
+        backend: Backend,
+        clients: Arc<Clients>,
+        bind_address: IpAddr,
+        host: Option<String>,
+        settings: &Settings,
+    ) -> Result<Proxy, StartError> {
+        let tls = Arc::new(Tls::new(settings)?);
         let socket = bind(SocketAddr::new(bind_address, settings.grpc_server_port)).map_err(StartError::Listen)?;
         let address = socket.local_addr().map_err(StartError::Listen)?;
         let stop = CancellationToken::new();
         let context = Arc::new(Context {
-            broker,
-            clients: Clients::default(),
+            backend,
+            clients,
             renewals: Renewals::default(),
-            advertised,
+            host,
             port: address.port(),
             check_message_type: settings.check_message_type,
             unread: Default::default(),
@@ -99,10 +128,11 @@ impl Proxy {
         });
         let routes = Arc::new(Routes::new(context.clone()).await?);
         let stopped = stop.clone();
+        let (idle_max, watch_interval) = (settings.client_idle_time, settings.tls_cert_watch_interval);
         let task = tokio::spawn(async move {
             let tracker = TaskTracker::new();
             let open = |stream: TcpStream, remote, place| {
-                let connection = Connection { routes: routes.clone(), acceptor: acceptor.clone(), place };
+                let connection = Connection { routes: routes.clone(), tls: tls.clone(), place, idle_max };
                 let stop = stopped.clone();
                 tracker.spawn(async move {
                     if let Err(error) = connection.run(stream, remote, stop).await {
@@ -111,10 +141,14 @@ impl Proxy {
                 });
             };
             let looking = stopped.clone().run_until_cancelled_owned(context.clone().look_after_clients());
-            tokio::join!(accept(socket, &stopped, open), looking);
+            let watching = stopped.clone().run_until_cancelled_owned(tls.clone().watch(watch_interval));
+            tokio::join!(accept(socket, &stopped, open), looking, watching);
             tracker.close();
             tracker.wait().await;
             context.renewals.end(&context);
+            if let Backend::Cluster(cluster) = &context.backend {
+                cluster.stop().await;
+            }
         });
         Ok(Proxy { address, stop, task })
     }
@@ -133,13 +167,13 @@ impl Proxy {
 }
 
 /// Calls by service.
-struct Routes {
+pub(crate) struct Routes {
     messaging: MessagingServiceServer<Service>,
     others: [(&'static str, Handler); 3],
 }
 
-type Request = http::Request<Incoming>;
-type Response = http::Response<Body>;
+pub(crate) type Request = http::Request<Incoming>;
+pub(crate) type Response = http::Response<Body>;
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 type Handler = Box<dyn Fn(Request) -> Answering + Send + Sync>;
 
@@ -164,7 +198,8 @@ impl Routes {
         })
     }
 
-    async fn answer(&self, request: Request) -> Result<Response, Infallible> {
+    /// Answers a call.
+    pub(crate) async fn answer(&self, request: Request) -> Result<Response, Infallible> {
         let path = request.uri().path();
         if path
             .strip_prefix('/')
@@ -194,65 +229,4 @@ where
             }
         })
     })
-}
-
-struct Connection {
-    routes: Arc<Routes>,
-    acceptor: TlsAcceptor,
-    place: Place,
-}
-
-impl Connection {
-    async fn run(self, stream: TcpStream, remote: SocketAddr, stop: CancellationToken) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let ends = Ends { remote, local: stream.local_addr()? };
-        let mut first = [0];
-        let slow = || io::Error::new(io::ErrorKind::TimedOut, "the client said nothing");
-        let peeked = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            peeked = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.peek(&mut first)) => peeked,
-        };
-        if peeked.map_err(|_| slow())?? == 0 {
-            return Ok(());
-        }
-        if first[0] != tls::FIRST_BYTE {
-            return self.serve(stream, ends, stop).await;
-        }
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await;
-        let stream = handshake.map_err(|_| slow())??;
-        self.serve(stream, ends, stop).await
-    }
-
-    async fn serve<S>(self, stream: S, ends: Ends, stop: CancellationToken) -> io::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let routes = &self.routes;
-        let answering = service_fn(move |mut request: Request| {
-            request.extensions_mut().insert(ends);
-            let routes = routes.clone();
-            async move { routes.answer(request).await }
-        });
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(STREAMS_OF_A_CONNECTION)
-            .max_header_list_size(HEADERS_BYTES_MAX)
-            .max_send_buf_size(SEND_BUFFER)
-            .keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PONG_WITHIN)
-            .serve_connection(TokioIo::new(stream), answering);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                // Calls under way are answered; who does not take the answer is left.
-                tokio::time::timeout(DRAIN, connection.as_mut()).await.unwrap_or(Ok(()))
-            }
-        };
-        drop(self.place);
-        ended.map_err(io::Error::other)
-    }
 }

@@ -34,11 +34,11 @@ async fn called<R, A: Answer>(
 #[async_trait]
 impl MessagingService for Service {
     async fn query_route(&self, request: Request<QueryRouteRequest>) -> Called<QueryRouteResponse> {
-        called(request, async |caller, request| route::route(&self.0, &caller, &request)).await
+        called(request, async |caller, request| route::route(&self.0, &caller, &request).await).await
     }
 
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Called<HeartbeatResponse> {
-        called(request, async |caller, _| client::heartbeat(&self.0, &caller)).await
+        called(request, async |caller, _| client::heartbeat(&self.0, &caller).await).await
     }
 
     async fn send_message(&self, request: Request<SendMessageRequest>) -> Called<SendMessageResponse> {
@@ -46,7 +46,7 @@ impl MessagingService for Service {
     }
 
     async fn query_assignment(&self, request: Request<QueryAssignmentRequest>) -> Called<QueryAssignmentResponse> {
-        called(request, async |caller, request| route::assignment(&self.0, &caller, &request)).await
+        called(request, async |caller, request| route::assignment(&self.0, &caller, &request).await).await
     }
 
     type ReceiveMessageStream = Delivery;
@@ -60,7 +60,7 @@ impl MessagingService for Service {
     }
 
     async fn ack_message(&self, request: Request<AckMessageRequest>) -> Called<AckMessageResponse> {
-        called(request, async |_, request| ack::ack(&self.0, request)).await
+        called(request, async |_, request| ack::ack(&self.0, request).await).await
     }
 
     async fn forward_message_to_dead_letter_queue(
@@ -81,7 +81,7 @@ impl MessagingService for Service {
     }
 
     async fn update_offset(&self, request: Request<UpdateOffsetRequest>) -> Called<UpdateOffsetResponse> {
-        called(request, async |_, request| offset::update(&self.0, &request)).await
+        called(request, async |_, request| offset::update(&self.0, &request).await).await
     }
 
     async fn get_offset(&self, request: Request<GetOffsetRequest>) -> Called<GetOffsetResponse> {
@@ -124,6 +124,6 @@ impl MessagingService for Service {
         &self,
         request: Request<SyncLiteSubscriptionRequest>,
     ) -> Called<SyncLiteSubscriptionResponse> {
-        called(request, async |caller, request| lite::sync(&self.0, &caller, &request)).await
+        called(request, async |caller, request| lite::sync(&self.0, &caller, &request).await).await
     }
 }

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use remoting::CallError;
+
+use crate::cluster;
 use crate::v2::{self, Code, Status};
 
 /// An answer that is not success; what a call returns to get out.
@@ -37,6 +40,56 @@ impl From<broker::Error> for Refusal {
     fn from(error: broker::Error) -> Refusal {
         Refusal::new(code_of(&error), error.to_string())
     }
+}
+
+/// Source: `ResponseBuilder.buildStatus` of what a broker answers.
+impl From<cluster::Error> for Refusal {
+    fn from(error: cluster::Error) -> Refusal {
+        use cluster::Error;
+        let code = match &error {
+            Error::UnknownTopic(_) => Code::TopicNotFound,
+            Error::UnknownBroker(_) => Code::BadRequest,
+            Error::NoQueue { .. } => Code::Forbidden,
+            Error::Call { error: CallError::Timeout { .. }, .. } => Code::ProxyTimeout,
+            Error::Call { error: CallError::Busy(_), .. } => Code::TooManyRequests,
+            Error::Refused { code, .. } => of_answer(*code),
+            Error::NameServers { .. } | Error::Call { .. } | Error::Unreadable { .. } | Error::Stopping => {
+                Code::InternalServerError
+            }
+        };
+        Refusal::new(code, error.to_string())
+    }
+}
+
+fn of_answer(code: protocol::code::Code) -> Code {
+    use protocol::code;
+    match code {
+        code::TOPIC_NOT_EXIST => Code::TopicNotFound,
+        code::SUBSCRIPTION_GROUP_NOT_EXIST => Code::ConsumerGroupNotFound,
+        code::SUBSCRIPTION_PARSE_FAILED => Code::IllegalFilterExpression,
+        code::SYSTEM_BUSY => Code::TooManyRequests,
+        code::REQUEST_CODE_NOT_SUPPORTED => Code::NotImplemented,
+        code::LITE_SUBSCRIPTION_QUOTA_EXCEEDED => Code::LiteSubscriptionQuotaExceeded,
+        _ => Code::InternalServerError,
+    }
+}
+
+/// What a broker says of a message that it has stored, although not as safely as it should. Source:
+/// `ResponseBuilder`, `SendStatus`.
+pub(crate) fn of_storing(code: protocol::code::Code) -> Option<Refusal> {
+    use protocol::code;
+    Some(match code {
+        code::FLUSH_DISK_TIMEOUT => Refusal::new(Code::MasterPersistenceTimeout, "the flush took too long"),
+        code::FLUSH_SLAVE_TIMEOUT => Refusal::new(Code::SlavePersistenceTimeout, "the replicas took too long"),
+        code::SLAVE_NOT_AVAILABLE => Refusal::new(Code::HaNotAvailable, "no replica was there"),
+        _ => return None,
+    })
+}
+
+/// Whether a message with this status is stored.
+pub(crate) fn is_stored(status: &Status) -> bool {
+    let stored = [Code::Ok, Code::MasterPersistenceTimeout, Code::SlavePersistenceTimeout, Code::HaNotAvailable];
+    stored.iter().any(|code| *code as i32 == status.code)
 }
 
 impl From<store::Error> for Refusal {

@@ -78,7 +78,7 @@ impl Line {
                 said = self.incoming.message() => said,
             };
             match said {
-                Ok(Some(said)) => match self.hear(said) {
+                Ok(Some(said)) => match self.hear(said).await {
                     Ok(None) => {}
                     Ok(Some(answer)) => return Some(Ok(answer)),
                     Err(refusal) => {
@@ -92,11 +92,11 @@ impl Line {
         }
     }
 
-    fn hear(&mut self, said: TelemetryCommand) -> Result<Option<TelemetryCommand>, Refusal> {
+    async fn hear(&mut self, said: TelemetryCommand) -> Result<Option<TelemetryCommand>, Refusal> {
         let status = said.status;
         match said.command {
             Some(Command::Settings(settings)) => {
-                let (client, told) = self.context.settle(&self.caller, settings)?;
+                let (client, told) = self.context.settle(&self.caller, settings).await?;
                 if self.client.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &client)) {
                     self.commands = Some(client.listen(self.number));
                     self.client = Some(client);
@@ -147,7 +147,7 @@ impl Drop for Line {
             && lite::is_lite(client::kind(&client.said().0))
         {
             // It subscribes again when it comes back. Source: `ClientActivity.telemetry`.
-            lite::leave(&self.context, client);
+            self.context.backend.lite_leave(client);
         }
     }
 }

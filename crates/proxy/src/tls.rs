@@ -5,12 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
 
 use crate::settings::Settings;
 
@@ -36,25 +39,115 @@ pub enum TlsError {
 /// The first byte of a TLS connection, a handshake record. HTTP/2 begins with "PRI".
 pub(crate) const FIRST_BYTE: u8 = 0x16;
 
-pub(crate) fn acceptor(settings: &Settings) -> Result<TlsAcceptor, TlsError> {
-    let (chain, key) = match (&settings.tls_cert_path, &settings.tls_key_path) {
-        (Some(chain), Some(key)) => (read_chain(chain)?, read_key(key)?),
-        (None, None) => self_signed()?,
-        _ => return Err(TlsError::Half),
+/// What TLS connections begin with, now.
+pub(crate) struct Tls {
+    /// Chain and key, if there are any.
+    files: Option<(PathBuf, PathBuf)>,
+    /// Empty until the self-signed certificate is needed: to make one takes longer than everything else at the start.
+    config: Mutex<Option<Arc<ServerConfig>>>,
+}
+
+/// Bytes of chain and key.
+type Files = (Vec<u8>, Vec<u8>);
+
+impl Tls {
+    pub(crate) fn new(settings: &Settings) -> Result<Tls, TlsError> {
+        let files = match (&settings.tls_cert_path, &settings.tls_key_path) {
+            (Some(chain), Some(key)) => Some((chain.clone(), key.clone())),
+            (None, None) => None,
+            _ => return Err(TlsError::Half),
+        };
+        let config = match &files {
+            Some(files) => Some(config_of(files, &read(files)?)?),
+            None => None,
+        };
+        Ok(Tls { files, config: Mutex::new(config) })
+    }
+
+    /// For one more connection.
+    pub(crate) async fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
+        if let Some(config) = &*self.config.lock() {
+            return Ok(TlsAcceptor::from(config.clone()));
+        }
+        let tls = self.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            // Held while it is made, so that all connections have the same.
+            let mut config = tls.config.lock();
+            if config.is_none() {
+                *config = Some(config_with(self_signed()?)?);
+            }
+            Ok(config.clone().expect("it was made above"))
+        });
+        let config = made.await.map_err(|error| TlsError::Certificate(error.to_string()))??;
+        Ok(TlsAcceptor::from(config))
+    }
+
+    /// Takes new files as they come, until it is dropped. What cannot be used changes nothing.
+    pub(crate) async fn watch(self: Arc<Self>, interval: Duration) {
+        let Some(files) = self.files.clone() else { return std::future::pending().await };
+        let mut seen = None;
+        loop {
+            let files = files.clone();
+            let tls = self.clone();
+            let looked = tokio::task::spawn_blocking(move || tls.look(&files, seen)).await;
+            seen = looked.unwrap_or_default();
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Takes files that are not those seen before; the answer is what was seen now.
+    fn look(&self, files: &(PathBuf, PathBuf), seen: Option<Files>) -> Option<Files> {
+        let now = match read(files) {
+            Ok(now) => now,
+            Err(error) => {
+                warn!(%error, "certificate not renewed");
+                return seen;
+            }
+        };
+        // At the first look they are those of the start, or newer.
+        if seen.as_ref() == Some(&now) {
+            return seen;
+        }
+        match config_of(files, &now) {
+            Ok(config) => {
+                *self.config.lock() = Some(config);
+                if seen.is_some() {
+                    info!(path = %files.0.display(), "new certificate taken");
+                }
+            }
+            // Told once: chain and key are written one after the other, and the next look may find both.
+            Err(error) => warn!(%error, "certificate not renewed"),
+        }
+        Some(now)
+    }
+}
+
+fn read((chain, key): &(PathBuf, PathBuf)) -> Result<Files, TlsError> {
+    let read = |path: &Path| {
+        let wrong = |error: std::io::Error| TlsError::File { path: path.to_owned(), reason: error.to_string() };
+        std::fs::read(path).map_err(wrong)
     };
+    Ok((read(chain)?, read(key)?))
+}
+
+fn config_of((chain, key): &(PathBuf, PathBuf), bytes: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+    config_with((chain_of(chain, &bytes.0)?, key_of(key, &bytes.1)?))
+}
+
+fn config_with((chain, key): Identity) -> Result<Arc<ServerConfig>, TlsError> {
     let wrong = |error: rustls::Error| TlsError::Certificate(error.to_string());
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().map_err(wrong)?;
     let mut config = config.with_no_client_auth().with_single_cert(chain, key).map_err(wrong)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn chain_of(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |reason: String| TlsError::File { path: path.to_owned(), reason };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(bytes);
     let chain = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
     if chain.is_empty() {
         return Err(wrong("it holds no certificate in PEM form".into()));
@@ -62,12 +155,12 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(chain)
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn key_of(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let wrong = |error: rustls_pki_types::pem::Error| TlsError::File {
         path: path.to_owned(),
         reason: format!("{error}; it must be an unencrypted key in PEM form"),
     };
-    PrivateKeyDer::from_pem_file(path).map_err(wrong)
+    PrivateKeyDer::from_pem_slice(bytes).map_err(wrong)
 }
 
 fn self_signed() -> Result<Identity, TlsError> {
@@ -82,7 +175,7 @@ mod tests {
     use super::*;
 
     fn why(settings: &Settings) -> String {
-        acceptor(settings).err().map(|error| error.to_string()).unwrap_or_default()
+        Tls::new(settings).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -100,5 +193,30 @@ mod tests {
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         assert_eq!(why(&both), "");
         assert!(why(&Settings { tls_key_path: None, ..both }).contains("go together"));
+    }
+
+    #[test]
+    fn new_files_are_taken_and_broken_ones_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+        let write = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            std::fs::write(&files.0, made.cert.pem()).unwrap();
+            std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
+        };
+        write();
+        let (tls_cert_path, tls_key_path) = (Some(files.0.clone()), Some(files.1.clone()));
+        let tls = Tls::new(&Settings { tls_cert_path, tls_key_path, ..Settings::default() }).unwrap();
+        let current = || tls.config.lock().clone().unwrap();
+        let seen = tls.look(&files, None);
+        let first = current();
+        let seen = tls.look(&files, seen);
+        assert!(Arc::ptr_eq(&first, &current()), "the same files are no news");
+        std::fs::write(&files.1, "no key").unwrap();
+        let seen = tls.look(&files, seen);
+        assert!(Arc::ptr_eq(&first, &current()));
+        write();
+        tls.look(&files, seen);
+        assert!(!Arc::ptr_eq(&first, &current()));
     }
 }

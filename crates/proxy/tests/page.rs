@@ -3,6 +3,9 @@
 #[test]
 fn the_page_of_settings_is_current() {
     let page = include_str!("../../../docs/configuration.md");
-    let expected = settings::page("gRPC", &proxy::Settings::default());
-    assert!(page.contains(&expected), "put this into docs/configuration.md:\n\n{expected}");
+    let grpc = settings::page("gRPC", &proxy::Settings::default());
+    let proxy = settings::page("Proxy", &proxy::ClusterSettings::default());
+    for expected in [grpc, proxy] {
+        assert!(page.contains(&expected), "put this into docs/configuration.md:\n\n{expected}");
+    }
 }

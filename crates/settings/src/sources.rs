@@ -23,7 +23,7 @@ impl Sources {
         Sources::default()
     }
 
-    /// Adds a properties file. It must exist: who names a file wants it read.
+    /// Adds a file of properties, or one of JSON such as `rmq-proxy.json`. It must exist: who names a file wants it read.
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Sources {
         self.files.push(path.into());

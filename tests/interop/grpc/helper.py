@@ -32,8 +32,9 @@ STORED_SECONDS = 90
 
 
 class Helper:
-    def __init__(self, namesrv, topic_of_broker="TBW102"):
-        self.namesrv = namesrv
+    def __init__(self, namesrv, topic_of_broker="TBW102", remembered_seconds=0):
+        """A proxy of a cluster remembers what a topic is like for `remembered_seconds`."""
+        self.namesrv, self.remembered_seconds = namesrv, remembered_seconds
         data = route(namesrv, topic_of_broker)["brokerDatas"][0]
         self.broker, self.broker_name = data["brokerAddrs"]["0"], data["brokerName"]
         outer = self
@@ -61,12 +62,15 @@ class Helper:
         self.listener.server_close()
 
     def do_topic(self, name, type="NORMAL", queues=4):
+        known = route(self.namesrv, name)
         with Connection(self.broker, BROKER_SECONDS) as c:
             expect(c.call(UPDATE_AND_CREATE_TOPIC, {
                 "topic": name, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": 6,
                 "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": False,
                 "attributes": f"+message.type={type}"}), SUCCESS)
         await_route(self.namesrv, name, ROUTE_SECONDS)
+        if known:
+            time.sleep(self.remembered_seconds)
 
     def do_group(self, name, order=False, retries=16, attributes=None):
         config = {"groupName": name, "consumeEnable": True, "consumeFromMinEnable": True, "consumeBroadcastEnable": True,

@@ -57,6 +57,7 @@ enum Role {
     Server,
     Broker,
     Namesrv,
+    Proxy,
 }
 
 impl Role {
@@ -70,6 +71,7 @@ impl Role {
             ],
             Role::Broker => vec![Box::new(broker_server::Settings::default())],
             Role::Namesrv => vec![Box::new(namesrv::Settings::default())],
+            Role::Proxy => vec![Box::new(proxy::ClusterSettings::default()), Box::new(proxy::Settings::default())],
         }
     }
 }

@@ -31,7 +31,7 @@ impl NamesrvArgs {
         raise_open_files();
         let mut settings = Settings::default();
         let flags = [("listenPort", self.listen_port.map(|port| port.to_string()))];
-        self.common.load(&flags, &mut settings)?;
+        self.common.given.load(&flags, &mut [&mut settings])?;
         let dir = self.common.data_dir(None)?.join("namesrv");
         let name_server = NameServer::start(settings, &dir, Clock::system()).await?;
         let facts = [("name server", name_server.address().to_string()), ("data", dir.display().to_string())];

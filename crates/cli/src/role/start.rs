@@ -20,6 +20,13 @@ pub(crate) struct Common {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// Options of every role, also of one that stores nothing.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Given {
     /// Settings in RocketMQ's own keys, such as a broker.conf or rmq-proxy.json; may be repeated, the last one wins
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(crate) config: Vec<PathBuf>,
@@ -39,23 +46,35 @@ impl Common {
         also: &mut [&mut dyn Settings],
     ) -> anyhow::Result<(broker_server::Settings, PathBuf)> {
         let mut settings = broker_server::Settings::default();
-        tell(load_with(&self.sources(flags)?, &mut settings, also))?;
+        tell(load_with(&self.given.sources(flags)?, &mut settings, also))?;
         let named = Some(settings.store_dir.clone()).filter(|dir| !dir.as_os_str().is_empty());
         let dir = self.data_dir(named)?;
         let changed = dir.join(broker_server::CHANGED_SETTINGS);
         if changed.exists() {
             settings = broker_server::Settings::default();
             // What the other sources have to say was told above.
-            let again = load_with(&self.sources(flags)?.file(changed), &mut settings, also);
+            let again = load_with(&self.given.sources(flags)?.file(changed), &mut settings, also);
             again.map_err(|problems| anyhow!("{}", list(&problems)))?;
         }
         settings.store_dir.clone_from(&dir);
         Ok((settings, dir))
     }
 
+    /// The data directory, made if it is missing: that of the flag, that of the file, or the user's.
+    pub(crate) fn data_dir(&self, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        let dir = match self.data.clone().or(named) {
+            Some(dir) => dir,
+            None => default_data_dir()?,
+        };
+        std::fs::create_dir_all(&dir).with_context(|| format!("make the data directory {}", dir.display()))?;
+        dir.canonicalize().with_context(|| format!("open the data directory {}", dir.display()))
+    }
+}
+
+impl Given {
     /// Fills a role's settings: file, then environment, then flags. Everything wrong is told at once.
-    pub(crate) fn load(&self, flags: &Flags<'_>, settings: &mut dyn Settings) -> anyhow::Result<()> {
-        tell(self.sources(flags)?.load(&mut [settings]))
+    pub(crate) fn load(&self, flags: &Flags<'_>, settings: &mut [&mut dyn Settings]) -> anyhow::Result<()> {
+        tell(self.sources(flags)?.load(settings))
     }
 
     fn sources(&self, flags: &Flags<'_>) -> anyhow::Result<Sources> {
@@ -69,16 +88,6 @@ impl Common {
             None => bail!("--set {pair}: it must be KEY=VALUE"),
         });
         Ok(sources.flags(named).flags(pairs.collect::<anyhow::Result<Vec<_>>>()?))
-    }
-
-    /// The data directory, made if it is missing: that of the flag, that of the file, or the user's.
-    pub(crate) fn data_dir(&self, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-        let dir = match self.data.clone().or(named) {
-            Some(dir) => dir,
-            None => default_data_dir()?,
-        };
-        std::fs::create_dir_all(&dir).with_context(|| format!("make the data directory {}", dir.display()))?;
-        dir.canonicalize().with_context(|| format!("open the data directory {}", dir.display()))
     }
 }
 
@@ -165,4 +174,27 @@ pub(crate) fn recovery_text(recovery: &Recovery) -> String {
 
 fn short(elapsed: Duration) -> String {
     format!("{} ms", elapsed.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_a_java_proxy_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rmq-proxy.json");
+        let text = r#"{"rocketMQClusterName": "C", "grpcServerPort": 8082, "enableTopicMessageTypeCheck": false,
+            "namesrvAddr": "10.0.0.1:9876;10.0.0.2:9876", "localServeAddr": null, "traceOn": false}"#;
+        std::fs::write(&file, text).unwrap();
+        let given = Given { config: vec![file.clone()], set: vec!["grpcServerPort=8083".into()] };
+        let (mut grpc, mut cluster) = (proxy::Settings::default(), proxy::ClusterSettings::default());
+        // A key that means nothing here is a warning.
+        given.load(&[], &mut [&mut cluster, &mut grpc]).unwrap();
+        assert_eq!((grpc.grpc_server_port, grpc.check_message_type), (8083, false));
+        assert_eq!((cluster.cluster_name.as_deref(), cluster.namesrv_addr.len()), (Some("C"), 2));
+        std::fs::write(&file, "{").unwrap();
+        let error = given.load(&[], &mut [&mut cluster, &mut grpc]).unwrap_err();
+        assert!(error.to_string().contains("rmq-proxy.json"), "{error}");
+    }
 }

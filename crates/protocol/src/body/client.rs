@@ -14,6 +14,8 @@ use crate::peer::Language;
 pub enum MessageModel {
     /// Every member receives everything.
     Broadcasting,
+    /// Members choose lite topics, each message goes to one who chose. Since 5.5.0.
+    LiteSelective,
     /// Each message goes to one member.
     #[default]
     #[serde(other)]

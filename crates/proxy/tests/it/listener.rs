@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy::v2::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 use crate::help::{Client, DEADLINE, Server, check, message, resource};
@@ -114,4 +114,67 @@ async fn a_stop_ends_streams_and_does_not_wait_for_clients() {
     let (stopped, end) = tokio::join!(stopped, line.from.message());
     stopped.expect("the server stops");
     assert!(matches!(end, Ok(None) | Err(_)));
+}
+
+#[tokio::test]
+async fn behind_a_balancer_clients_have_their_own_addresses() {
+    let server = Server::start().await;
+    server.topic("T", "NORMAL");
+    let balancer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, behind) = (format!("http://{}", balancer.local_addr().unwrap()), server.address());
+    let balancing = tokio::spawn(async move {
+        let (mut client, _) = balancer.accept().await.unwrap();
+        let mut server = TcpStream::connect(behind).await.unwrap();
+        server.write_all(b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 8081\r\n").await.unwrap();
+        // Until one of them is gone.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    let mut client = Client::connect(&url, "c").await;
+    let (line, _) = client.settle(crate::help::producer(&["T"])).await;
+    let sessions = server.broker.sessions().producers("T");
+    assert_eq!(sessions[0].shown.client_addr, "192.0.2.7:4000");
+    drop((line, client));
+    server.stop().await;
+    balancing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_certificate_counts_without_a_restart() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+    let write = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&chain, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        made.cert.pem()
+    };
+    let first = write();
+    let settings = proxy::Settings {
+        grpc_server_port: 0,
+        tls_cert_path: Some(chain.clone()),
+        tls_key_path: Some(key.clone()),
+        tls_cert_watch_interval: Duration::from_millis(20),
+        ..proxy::Settings::default()
+    };
+    let broker = Arc::clone(&server.broker);
+    let second = proxy::Proxy::start(broker, [127, 0, 0, 1].into(), &settings, proxy::Advertised::default());
+    let second = second.await.unwrap();
+    let connect = async |certificate: &str| {
+        let trusted =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificate)).domain_name("localhost");
+        let endpoint = Endpoint::from_shared(format!("https://{}", second.address())).unwrap();
+        endpoint.tls_config(trusted).unwrap().connect().await
+    };
+    connect(&first).await.unwrap();
+    let renewed = write();
+    let taken = async {
+        while connect(&renewed).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, taken).await.expect("the new certificate is taken");
+    assert!(connect(&first).await.is_err());
+    second.stop().await;
+    server.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Lite topics: subscribing, receiving in order, losing one to another client.
 
-use protocol::body::GroupConfig;
+use protocol::body::{GroupConfig, MessageModel};
 use proxy::v2::telemetry_command::Command;
 use proxy::v2::*;
 
@@ -60,6 +60,7 @@ fn push() -> ReceiveMessageRequest {
 async fn a_lite_topic_is_received_in_order_by_who_subscribed() {
     let server = server("Shared").await;
     let (mut client, _line) = client(&server, "c").await;
+    assert_eq!(server.broker.sessions().message_model("G"), Some(MessageModel::LiteSelective), "as admin tools see it");
     let add = change(LiteSubscriptionAction::PartialAdd, &["s1"]);
     check(&client.stub.sync_lite_subscription(add).await.unwrap().into_inner().status, Code::Ok);
     for (lite_topic, id) in [("s1", "01"), ("s2", "02"), ("s1", "03")] {

@@ -6,6 +6,7 @@ mod help;
 
 mod bounds;
 mod clients;
+mod cluster;
 mod listener;
 mod lite;
 mod offsets;

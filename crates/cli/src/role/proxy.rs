@@ -1,0 +1,52 @@
+//! `rocketmq proxy`: the gRPC server alone, for the brokers of a cluster.
+
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::Args;
+use proxy::{ClusterSettings, Proxy, ProxyMode};
+use settings::Settings as _;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::notify::{State, notify};
+use super::start::{Given, print_ready, raise_open_files};
+
+/// Runs a gRPC server for the brokers of a cluster
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rocketmq proxy --namesrv 10.0.0.1:9876;10.0.0.2:9876
+  rocketmq proxy -c rmq-proxy.json                take the settings of a Java proxy over")]
+pub(crate) struct ProxyArgs {
+    #[command(flatten)]
+    given: Given,
+
+    /// Port for gRPC clients, 0 lets the system choose [default: 8081]
+    #[arg(long, value_name = "PORT")]
+    grpc_port: Option<u16>,
+}
+
+impl ProxyArgs {
+    pub(crate) async fn run(self, namesrv: Option<String>, stop: &CancellationToken) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        raise_open_files();
+        let flags = [("namesrvAddr", namesrv), ("grpcServerPort", self.grpc_port.map(|port| port.to_string()))];
+        let mut grpc = proxy::Settings::default();
+        let mut cluster = ClusterSettings::default();
+        self.given.load(&flags, &mut [&mut cluster, &mut grpc])?;
+        if cluster.proxy_mode == ProxyMode::Local {
+            bail!("proxyMode=LOCAL is a broker with a gRPC server in one process: run `rocketmq server`");
+        }
+        let name_servers = cluster.get("namesrvAddr").unwrap_or_default();
+        let proxy = Proxy::start_for_cluster(&cluster, &grpc).await?;
+        let facts = [("gRPC", format!("{}, plaintext and TLS", proxy.address())), ("name servers", name_servers)];
+        print_ready(&facts, begin, &[]);
+        notify(State::Ready);
+        stop.cancelled().await;
+        notify(State::Stopping);
+        info!("stopping");
+        proxy.stop().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! What is remembered of topics and groups: for a short while, and longer while nobody can be asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Error;
+use crate::limits::REMEMBERED_MAX;
+
+/// Age from which on a value is asked for again. Java's proxy takes 20 seconds; a change of a topic or group is seen
+/// sooner here, for two small requests in five seconds for each one in use.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// Age from which on a value that nobody asked for is forgotten, where room is needed. Source:
+/// `topicRouteServiceCacheExpiredSeconds` and its like.
+const EXPIRED: Duration = Duration::from_secs(300);
+
+pub(super) struct Cache<T>(Mutex<HashMap<String, Arc<Entry<T>>>>);
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Cache(Mutex::default())
+    }
+}
+
+struct Entry<T> {
+    known: Mutex<Option<Known<T>>>,
+    /// Held while the value is asked for: who comes together shares one answer.
+    asking: tokio::sync::Mutex<()>,
+}
+
+struct Known<T> {
+    value: Arc<T>,
+    asked: Instant,
+}
+
+impl<T> Entry<T> {
+    fn get(&self, younger_than: Duration) -> Option<Arc<T>> {
+        let known = self.known.lock();
+        known.as_ref().filter(|known| known.asked.elapsed() < younger_than).map(|known| known.value.clone())
+    }
+}
+
+impl<T> Cache<T> {
+    /// The value of a name; `load` asks for it. Who comes while another asks anew gets the value of before.
+    pub(super) async fn get(&self, name: &str, load: impl AsyncFnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+        let entry = self.entry(name);
+        if let Some(value) = entry.get(FRESH) {
+            return Ok(value);
+        }
+        let _asking = match (entry.asking.try_lock(), entry.get(EXPIRED)) {
+            (Ok(asking), _) => asking,
+            (Err(_), Some(value)) => return Ok(value),
+            (Err(_), None) => entry.asking.lock().await,
+        };
+        if let Some(value) = entry.get(FRESH) {
+            return Ok(value);
+        }
+        let loaded = load().await;
+        let asked = Instant::now();
+        match loaded {
+            Ok(value) => {
+                let value = Arc::new(value);
+                *entry.known.lock() = Some(Known { value: value.clone(), asked });
+                Ok(value)
+            }
+            Err(error) => {
+                let mut known = entry.known.lock();
+                if let Some(known) = known.as_mut().filter(|_| error.is_silence()) {
+                    // Asked for again after a while, not by each of thousands of calls.
+                    known.asked = asked;
+                    return Ok(known.value.clone());
+                }
+                drop(known);
+                self.0.lock().remove(name);
+                Err(error)
+            }
+        }
+    }
+
+    fn entry(&self, name: &str) -> Arc<Entry<T>> {
+        let mut entries = self.0.lock();
+        if let Some(entry) = entries.get(name) {
+            return entry.clone();
+        }
+        if entries.len() >= REMEMBERED_MAX {
+            entries.retain(|_, entry| entry.get(EXPIRED).is_some());
+            // All are in use: any one makes room, and is asked for again.
+            if let Some(name) = entries.keys().next().filter(|_| entries.len() >= REMEMBERED_MAX).cloned() {
+                entries.remove(&name);
+            }
+        }
+        let entry = Arc::new(Entry { known: Mutex::default(), asking: tokio::sync::Mutex::default() });
+        entries.insert(name.to_owned(), entry.clone());
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silence() -> Error {
+        Error::NameServers { addresses: String::new(), reason: String::new() }
+    }
+
+    fn grow_old<T>(cache: &Cache<T>, name: &str) {
+        let entry = cache.entry(name);
+        let mut known = entry.known.lock();
+        let known = known.as_mut().unwrap();
+        known.asked = known.asked.checked_sub(FRESH).expect("the machine runs for longer than a few seconds");
+    }
+
+    #[tokio::test]
+    async fn a_value_is_asked_for_when_it_is_old_and_kept_while_nobody_answers() {
+        let cache = Cache::default();
+        assert_eq!(*cache.get("a", async || Ok(1)).await.unwrap(), 1);
+        assert_eq!(*cache.get("a", async || Ok(2)).await.unwrap(), 1);
+        grow_old(&cache, "a");
+        assert_eq!(*cache.get("a", async || Err(silence())).await.unwrap(), 1);
+        grow_old(&cache, "a");
+        assert_eq!(*cache.get("a", async || Ok(3)).await.unwrap(), 3);
+        grow_old(&cache, "a");
+        let gone = cache.get("a", async || Err(Error::UnknownTopic("a".into()))).await;
+        assert!(matches!(gone, Err(Error::UnknownTopic(_))));
+        assert!(matches!(cache.get("a", async || Err(silence())).await, Err(Error::NameServers { .. })));
+        assert!(cache.0.lock().is_empty(), "what does not exist is not remembered");
+    }
+
+    #[tokio::test]
+    async fn while_one_asks_anew_the_others_do_not_wait() {
+        let cache = Cache::default();
+        cache.get("a", async || Ok(1)).await.unwrap();
+        grow_old(&cache, "a");
+        let nested = cache.get("a", async || {
+            assert_eq!(*cache.get("a", async || Ok(2)).await.unwrap(), 1);
+            Ok(3)
+        });
+        assert_eq!(*nested.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn there_is_room_for_so_many() {
+        let cache = Cache::default();
+        for name in 0..=REMEMBERED_MAX {
+            cache.get(&name.to_string(), async || Ok(name)).await.unwrap();
+        }
+        assert_eq!(cache.0.lock().len(), REMEMBERED_MAX);
+    }
+}
