@@ -61,6 +61,10 @@ pub(crate) const TIMER_BATCH_BYTES: u64 = 4 << 20;
 /// Half messages looked at in one go.
 pub(crate) const CHECK_BATCH: usize = 256;
 
+/// Commits at the end of the log that a start compares with the halves: those that happened at one time, each of a
+/// thread of its own, may all lack their op records.
+pub(crate) const COMMITS_REPLAYED: usize = 256;
+
 /// Log that a start may have to read for the due table, before its file is written again: a fraction of a second.
 pub(crate) const DUE_REPLAY_BYTES: u64 = 256 << 20;
 

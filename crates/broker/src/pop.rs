@@ -27,6 +27,7 @@ mod look;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use protocol::body::GroupConfig;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) struct Pops {
     flights: flight::Flights,
     waiting: wait::Waiting,
     broker_name: Arc<str>,
+    /// The log says where groups stood at this time; held by who writes that.
+    saved_ms: Mutex<i64>,
 }
 
 /// A pop that passed all checks.
@@ -76,6 +79,7 @@ impl Pops {
             flights: flight::Flights::default(),
             waiting: wait::Waiting::default(),
             broker_name: broker_name.into(),
+            saved_ms: Mutex::new(0),
         }
     }
 
@@ -114,6 +118,8 @@ impl Broker {
     /// # Errors
     /// The log takes no records now; what it lacks is kept for the next attempt.
     pub(crate) fn save_offsets(&self) -> Result<(), Error> {
+        let mut saved_ms = self.pop.saved_ms.lock();
+        let begun_ms = self.now_ms();
         // The offsets are looked at before the messages in flight, and written behind them.
         let offsets = self.offsets.take_unsaved();
         let orders = self.pop.orders.take_unsaved();
@@ -126,7 +132,9 @@ impl Broker {
             self.offsets.unsave(&offsets);
             return Err(error);
         }
-        self.offsets.append(&offsets)
+        self.offsets.append(&offsets)?;
+        *saved_ms = begun_ms;
+        Ok(())
     }
 
     fn save_orders(&self, orders: &[OrderChange]) -> Result<(), Error> {

@@ -239,6 +239,10 @@ impl Broker {
         }
         let (due_ms, unique_key) = (handle.timestamp_ms - 1, handle.unique_key);
         if find(&self.due, due_ms, name_of(topic, &unique_key)).is_none() {
+            if due_ms <= self.now_ms() {
+                // Delivered, in this very millisecond.
+                return Err(refuse("timestamp invalid"));
+            }
             return Ok(Recalled { unique_key, appended: None });
         }
         let mut text = String::new();

@@ -10,7 +10,7 @@
 //! Source: `TransactionalMessageServiceImpl`, `EndTransactionProcessor`, `TransactionalMessageBridge`. Unlike Java, a
 //! checked half is not stored again, so its offsets stay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::deliver::{copy_of, encode_in_place_of};
 use crate::due::{Changing, Due, DueChange, Key, Kind};
-use crate::limits::CHECK_BATCH;
+use crate::limits::{CHECK_BATCH, COMMITS_REPLAYED};
 use crate::state::Change;
 use crate::timer::WISHES;
 use crate::{Broker, ConnectionId, Error};
@@ -35,6 +35,14 @@ pub(crate) struct Transactions {
     turn: AtomicUsize,
     /// Halves that were decided and whose op record could not be written yet.
     undone: Mutex<Vec<u64>>,
+    /// Log offsets of the halves whose commits were the last in the log when the broker was started.
+    committed: Mutex<VecDeque<u64>>,
+}
+
+impl Transactions {
+    pub(crate) fn new(committed: VecDeque<u64>) -> Transactions {
+        Transactions { committed: Mutex::new(committed), ..Transactions::default() }
+    }
 }
 
 /// A producer's decision.
@@ -86,6 +94,14 @@ pub(crate) fn replay_op(due: &Due, record: &RecordView<'_>) {
     for place in text.split(',').filter_map(|offset| offset.trim().parse().ok()) {
         change.remove_at(Kind::Check, place);
     }
+}
+
+/// Remembers a commit: its op record lies behind it, unless a crash took that.
+pub(crate) fn replay_commit(committed: &mut VecDeque<u64>, record: &RecordView<'_>) {
+    if committed.len() == COMMITS_REPLAYED {
+        committed.pop_front();
+    }
+    committed.extend(u64::try_from(record.prepared_transaction_offset()));
 }
 
 /// Age at the first check that a half asks for.
@@ -148,6 +164,7 @@ impl Broker {
     /// There is no such half message, or it was decided before; or see [`Error`], and nothing changed.
     pub async fn end_transaction(&self, end: &EndTransaction<'_>) -> Result<Appended, Error> {
         self.check_running()?;
+        self.settle_commits().await?;
         let missing = || Error::NotFound("Find prepared transaction message failed".into());
         let at = u64::try_from(end.log_offset).map_err(|_| missing())?;
         let stored = self.store.record_at(LogOffset(at)).await?.ok_or_else(missing)?;
@@ -169,7 +186,7 @@ impl Broker {
                     return Err(error);
                 }
             };
-            // Delivered is decided; a crash before the op record is written asks the producer again.
+            // Delivered is decided; after a crash before the op record is written, the start writes it.
             return Ok(self.append_op(&record).unwrap_or(delivered));
         }
         self.append_op(&record).inspect_err(|_| {
@@ -223,6 +240,26 @@ impl Broker {
         Ok(appended)
     }
 
+    /// Takes out what is committed already, although no op record says so: a crash came between the two records.
+    ///
+    /// # Errors
+    /// The log cannot be read, or takes no records now. The next call tries again.
+    pub(crate) async fn settle_commits(&self) -> Result<(), Error> {
+        let committed = self.transactions.committed.lock().clone();
+        if committed.is_empty() {
+            return Ok(());
+        }
+        for at in committed {
+            let stored = self.store.record_at(LogOffset(at)).await?;
+            let Some(record) = stored.as_ref().and_then(half) else { continue };
+            let change = self.due.change();
+            let Some((key, detail)) = change.remove_at(Kind::Check, record.queue_offset()) else { continue };
+            self.append_op(&record).inspect_err(|_| change.insert(Kind::Check, key, detail))?;
+        }
+        self.transactions.committed.lock().clear();
+        Ok(())
+    }
+
     /// How many half messages wait for a decision.
     pub fn open_transactions(&self) -> usize {
         self.due.len(Kind::Check)
@@ -245,6 +282,7 @@ impl Broker {
     }
 
     async fn take_checks(&self) -> Result<Vec<TransactionCheck>, Error> {
+        self.settle_commits().await?;
         let due = self.due.due(Kind::Check, self.now_ms(), CHECK_BATCH);
         let stored = self.read_halves(due.iter().map(|(key, _)| key.place)).await?;
         let (interval_ms, checks_max) = {

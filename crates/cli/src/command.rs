@@ -15,6 +15,7 @@ pub(crate) mod produce;
 pub(crate) mod timer;
 pub(crate) mod top;
 pub(crate) mod topic;
+pub(crate) mod trace;
 pub(crate) mod transaction;
 
 use std::io::{BufRead, IsTerminal, Write};

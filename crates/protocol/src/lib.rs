@@ -25,6 +25,7 @@ pub mod receipt_template;
 pub mod record;
 pub mod sysflag;
 pub mod tag;
+pub mod trace;
 
 pub use fields::Fields;
 pub use frame::{Encoding, Frame, FrameError};

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::name::{self, RETRY_PREFIX};
+use crate::request::PopMessageReply;
 
 /// The number in place of a revive queue that marks a message popped in order. Source:
 /// `KeyBuilder.POP_ORDER_REVIVE_QUEUE`.
@@ -93,6 +94,37 @@ impl Receipt {
     /// The text is no receipt.
     pub fn parse_with_offset(text: &str, queue_offset: i64) -> Result<Receipt, ReceiptError> {
         parse(text, Some(queue_offset))
+    }
+}
+
+impl PopMessageReply<'_> {
+    /// The receipts of the messages of the body, in their order, as a client makes them. `None` if the fields do not say
+    /// what they should.
+    ///
+    /// Source: `ExtraInfoUtil.parseStartOffsetInfo`, `parseMsgOffsetInfo`.
+    pub fn receipts(&self, broker_name: &Arc<str>) -> Option<Vec<Receipt>> {
+        let (starts, offsets) = (self.start_offset_info?, self.msg_offset_info?);
+        let mut receipts = Vec::new();
+        for (start, of_queue) in starts.split(';').zip(offsets.split(';')) {
+            let mut words = start.split(' ');
+            let retry = Retry::from_number(words.next()?.parse().ok()?)?;
+            let queue_id = words.next()?.parse().ok()?;
+            let start_offset = words.next()?.parse().ok()?;
+            for offset in of_queue.split(' ').nth(2)?.split(',') {
+                receipts.push(Receipt {
+                    start_offset,
+                    pop_ms: self.pop_time,
+                    invisible_ms: self.invisible_time,
+                    revive_queue: self.revive_qid,
+                    retry,
+                    broker_name: broker_name.clone(),
+                    queue_id,
+                    queue_offset: offset.parse().ok()?,
+                    log_offset: None,
+                });
+            }
+        }
+        Some(receipts)
     }
 }
 
@@ -212,6 +244,24 @@ mod tests {
         {
             assert!(bad.parse::<Receipt>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_answer_to_a_pop_makes_receipts() {
+        let reply = PopMessageReply {
+            pop_time: 1_700_000_000_000,
+            invisible_time: 30_000,
+            revive_qid: 3,
+            rest_num: 0,
+            start_offset_info: Some("1 2 12;0 1 5"),
+            msg_offset_info: Some("1 2 12,17;0 1 5"),
+            order_count_info: None,
+        };
+        let shown: Vec<_> = reply.receipts(&"broker-a".into()).unwrap().iter().map(Receipt::to_string).collect();
+        let first = "12 1700000000000 30000 3 1 broker-a 2 12";
+        assert_eq!(shown, [first, EXAMPLE, "5 1700000000000 30000 3 0 broker-a 1 5"]);
+        let broken = PopMessageReply { msg_offset_info: Some("1 2;0 1 5"), ..reply };
+        assert_eq!(broken.receipts(&"broker-a".into()), None);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Options {
     /// Topics whose records are state of the caller: opening hands them over beside the state records, and nothing is
     /// deleted before [`crate::Store::release`] allows it.
     pub replay_topics: Vec<String>,
+    /// Hand over committed messages of transactions as well.
+    pub replay_commits: bool,
     /// Hand over all the log still has, not only what came after the last state checkpoint: what the caller saved
     /// himself is lost.
     pub replay_all: bool,
@@ -97,6 +99,7 @@ impl Default for Options {
                 .map(second)
                 .to_vec(),
             replay_topics: Vec::new(),
+            replay_commits: false,
             replay_all: false,
             blocking_reads_max: 16,
             threads: true,

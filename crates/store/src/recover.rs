@@ -11,6 +11,7 @@ use crate::log::writer::Writer;
 use crate::queue::{Place, Slot};
 use crate::state::{self, StateRecord};
 use protocol::record::{self, Invalid, RecordView};
+use protocol::sysflag;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -55,6 +56,11 @@ struct Starts {
     queues: u64,
     keys: u64,
     state: u64,
+}
+
+/// Whether a record is a message whose transaction was committed.
+fn is_committed(sys_flag: i32) -> bool {
+    sys_flag & sysflag::TRANSACTION_MASK == sysflag::TRANSACTION_COMMIT
 }
 
 /// Bytes of log read at once.
@@ -193,6 +199,8 @@ impl Core {
         }
         if at >= starts.state && self.is_replayed(view.topic()) {
             self.appender.lock().last_state = Some(at);
+            replay(view);
+        } else if at >= starts.state && self.options.replay_commits && is_committed(view.sys_flag()) {
             replay(view);
         }
         let (tag, keys) = append::entry_of(view, &self.options.delay_levels);

@@ -76,8 +76,8 @@ impl Store {
         Self::open_replaying(io, clock, options, &mut |record| replay(record.body()))
     }
 
-    /// The same, where `replay` receives whole records: the state records, whose topic is [`crate::STATE_TOPIC`], and
-    /// those of [`Options::replay_topics`].
+    /// The same, where `replay` receives whole records: the state records, whose topic is [`crate::STATE_TOPIC`], those
+    /// of [`Options::replay_topics`], and with [`Options::replay_commits`] the committed messages.
     pub fn open_replaying(
         io: Arc<dyn Io>,
         clock: Arc<dyn Clock>,

@@ -114,6 +114,8 @@ pub struct Sent {
     pub queue: i32,
     /// Place in the queue; of a batch the first.
     pub offset: i64,
+    /// What recalls it, if it waits for a time of its own.
+    pub recall_handle: Option<String>,
 }
 
 impl Sent {
@@ -121,7 +123,8 @@ impl Sent {
     pub fn from_answer(answer: &Frame) -> Result<Sent, Refused> {
         accepted(answer)?;
         let reply: SendMessageReply<'_> = answer.header().expect("an accepted send says where the message is");
-        Ok(Sent { msg_id: reply.msg_id.to_owned(), queue: reply.queue_id, offset: reply.queue_offset })
+        let recall_handle = reply.recall_handle.map(str::to_owned);
+        Ok(Sent { msg_id: reply.msg_id.to_owned(), queue: reply.queue_id, offset: reply.queue_offset, recall_handle })
     }
 }
 
@@ -279,7 +282,7 @@ impl Pulled {
 }
 
 /// Nothing but success.
-fn accepted(answer: &Frame) -> Result<(), Refused> {
+pub(crate) fn accepted(answer: &Frame) -> Result<(), Refused> {
     match answer.code {
         0 => Ok(()),
         code => Err(Refused { code, remark: answer.remark.clone().unwrap_or_default() }),
@@ -477,23 +480,9 @@ impl Client {
         Stored::all(&answer.body)
     }
 
-    /// Says that this client is alive, produces, and consumes a topic in a group.
+    /// Says that this client is alive, produces, and consumes topics in a group.
     pub async fn heartbeat(&self, client_id: &str, group: &str, topics: &[&str]) {
-        let subscription = |topic: &&str| SubscriptionData { topic: (*topic).into(), ..SubscriptionData::default() };
-        let consumer = ConsumerData {
-            group_name: group.into(),
-            consume_type: Some("CONSUME_PASSIVELY".into()),
-            subscription_data_set: topics.iter().map(subscription).collect(),
-            ..ConsumerData::default()
-        };
-        let data = HeartbeatData {
-            client_id: client_id.into(),
-            consumer_data_set: vec![consumer],
-            producer_data_set: vec![ProducerData { group_name: "P".into() }],
-            ..HeartbeatData::default()
-        };
-        let frame = Frame { code: HeartBeat::CODE, ..Frame::default() }.with_body(json::to_vec(&data));
-        accepted(&self.call(frame).await).expect("a heartbeat is accepted");
+        accepted(&self.call(heartbeat_frame(client_id, group, topics)).await).expect("a heartbeat is accepted");
     }
 
     /// Client ids of a consumer group.
@@ -520,6 +509,24 @@ impl Client {
         let body = json::to_vec(&lock_request(client_id, group, topic, queues));
         accepted(&self.call(frame.with_body(body)).await).expect("unlocking is answered");
     }
+}
+
+/// What a client sends that is alive, produces in the group `P`, and consumes topics in a group.
+pub fn heartbeat_frame(client_id: &str, group: &str, topics: &[&str]) -> Frame {
+    let subscription = |topic: &&str| SubscriptionData { topic: (*topic).into(), ..SubscriptionData::default() };
+    let consumer = ConsumerData {
+        group_name: group.into(),
+        consume_type: Some("CONSUME_PASSIVELY".into()),
+        subscription_data_set: topics.iter().map(subscription).collect(),
+        ..ConsumerData::default()
+    };
+    let data = HeartbeatData {
+        client_id: client_id.into(),
+        consumer_data_set: vec![consumer],
+        producer_data_set: vec![ProducerData { group_name: "P".into() }],
+        ..HeartbeatData::default()
+    };
+    Frame { code: HeartBeat::CODE, ..Frame::default() }.with_body(json::to_vec(&data))
 }
 
 fn lock_request(client_id: &str, group: &str, topic: &str, queues: &[i32]) -> LockBatchRequest {

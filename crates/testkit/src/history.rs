@@ -137,6 +137,12 @@ impl History {
         self.fates.get(&id).is_some_and(|fate| fate.acknowledged.is_some())
     }
 
+    /// Everything in a topic of which the broker said so.
+    pub fn acknowledged_in(&self, topic: &str) -> Vec<Id> {
+        let of_topic = self.fates.iter().filter(|(_, fate)| fate.topic == topic && fate.acknowledged.is_some());
+        of_topic.map(|(id, _)| *id).collect()
+    }
+
     /// Where a message was sent.
     pub fn topic_of(&self, id: Id) -> Option<&str> {
         self.fates.get(&id).map(|fate| fate.topic.as_str())

@@ -9,14 +9,16 @@
 mod client;
 mod history;
 mod node;
+mod pop;
 mod seed;
 mod server;
 mod wait;
 mod wire;
 
-pub use client::{Batch, Client, Message, Pull, Pulled, Refused, Sent, Stored};
+pub use client::{Batch, Client, Message, Pull, Pulled, Refused, Sent, Stored, heartbeat_frame};
 pub use history::{History, Id, Place, Verdict};
 pub use node::Node;
+pub use pop::Pop;
 pub use seed::Seed;
 pub use server::{DataDir, Exit, Server, ServerCommand, raise_open_files};
 pub use wait::{DEADLINE, eventually, eventually_blocking};

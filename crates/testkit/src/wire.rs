@@ -16,6 +16,8 @@ use crate::DEADLINE;
 pub struct Wire {
     stream: TcpStream,
     input: BytesMut,
+    opaque: i32,
+    asked: Vec<Frame>,
 }
 
 impl Wire {
@@ -24,9 +26,14 @@ impl Wire {
     /// # Panics
     /// When nobody listens.
     pub async fn connect(address: SocketAddr) -> Wire {
-        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        Wire::try_connect(address).await.expect("somebody listens")
+    }
+
+    /// Connects, if somebody listens.
+    pub async fn try_connect(address: SocketAddr) -> Option<Wire> {
+        let stream = TcpStream::connect(address).await.ok()?;
         stream.set_nodelay(true).expect("a TCP socket");
-        Wire { stream, input: BytesMut::new() }
+        Some(Wire { stream, input: BytesMut::new(), opaque: 0, asked: Vec::new() })
     }
 
     /// Sends bytes. What the other end thinks of them shows in what it answers, so errors do not matter here.
@@ -54,7 +61,40 @@ impl Wire {
         }
     }
 
-    /// The same for a while: the outer `None` when nothing came.
+    /// Asks several things at once, and waits for all answers; `None` when the other end closed before.
+    pub async fn ask_all(&mut self, frames: &[Frame]) -> Option<Vec<Frame>> {
+        let first = self.opaque + 1;
+        let mut bytes = BytesMut::new();
+        for frame in frames {
+            self.opaque += 1;
+            frame.encode(self.opaque, &mut bytes);
+        }
+        self.write(&bytes).await;
+        let mut answers: Vec<Option<Frame>> = vec![None; frames.len()];
+        let mut left = frames.len();
+        while left > 0 {
+            let frame = self.read().await?;
+            if frame.is_response() {
+                let place = answers.get_mut((frame.opaque - first) as usize).expect("an answer to one of these");
+                left -= usize::from(place.replace(frame).is_none());
+            } else {
+                self.asked.push(frame);
+            }
+        }
+        Some(answers.into_iter().flatten().collect())
+    }
+
+    /// Asks one thing.
+    pub async fn ask(&mut self, frame: &Frame) -> Option<Frame> {
+        self.ask_all(std::slice::from_ref(frame)).await?.pop()
+    }
+
+    /// What the other end asked while answers were waited for.
+    pub fn take_asked(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// The next frame within a while: the outer `None` when nothing came.
     pub async fn read_within(&mut self, limit: Duration) -> Option<Option<Frame>> {
         let reading = async {
             loop {

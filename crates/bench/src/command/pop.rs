@@ -1,12 +1,13 @@
 //! `bench pop`: consumers that take messages and ack each of them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use clap::Args;
 use protocol::Frame;
-use protocol::receipt::{Receipt, Retry};
-use protocol::request::{AckMessage, AckMessageHeader, PopMessage, PopMessageHeader, Request};
+use protocol::receipt::Receipt;
+use protocol::request::{AckMessage, AckMessageHeader, PopMessage, PopMessageHeader, PopMessageReply, Request};
 
 use crate::Error;
 use crate::args::{Load, Shape, Watch, Where};
@@ -54,7 +55,7 @@ impl PopArgs {
             let of_thread = share(self.load.connections.into(), threads, thread) as usize;
             let lanes: Vec<usize> = (0..brokers.len()).flat_map(|broker| vec![broker; of_thread]).collect();
             let consumer = |(at, broker): (usize, &usize)| Consumer {
-                broker: names[*broker].clone(),
+                broker: names[*broker].as_str().into(),
                 name: format!("bench-pop-{run_name}-{thread}-{at}"),
                 rounds: 0,
                 popping: false,
@@ -100,7 +101,7 @@ enum Slot {
 
 /// One connection.
 struct Consumer {
-    broker: String,
+    broker: Arc<str>,
     name: String,
     /// Groups that have had everything.
     rounds: u64,
@@ -116,28 +117,16 @@ impl Consumer {
 
     /// Makes the receipts of what was popped, as clients do.
     fn take(&mut self, reply: &Reply<'_>) -> Option<()> {
-        let (pop_ms, invisible_ms) = (reply.number("popTime")?, reply.number("invisibleTime")?);
-        let revive_queue = reply.number("reviveQid")? as i32;
-        let (starts, offsets) = (reply.text("startOffsetInfo")?, reply.text("msgOffsetInfo")?);
-        for (start, of_queue) in starts.split(';').zip(offsets.split(';')) {
-            let mut words = start.split(' ');
-            let retry = Retry::from_number(words.next()?.parse().ok()?)?;
-            let queue_id = words.next()?.parse().ok()?;
-            let start_offset = words.next()?.parse().ok()?;
-            for offset in of_queue.split(' ').nth(2)?.split(',') {
-                self.waiting.push_back(Receipt {
-                    start_offset,
-                    pop_ms,
-                    invisible_ms,
-                    revive_queue,
-                    retry,
-                    broker_name: self.broker.as_str().into(),
-                    queue_id,
-                    queue_offset: offset.parse().ok()?,
-                    log_offset: None,
-                });
-            }
-        }
+        let header = PopMessageReply {
+            pop_time: reply.number("popTime")?,
+            invisible_time: reply.number("invisibleTime")?,
+            revive_qid: reply.number("reviveQid")? as i32,
+            rest_num: 0,
+            start_offset_info: reply.text("startOffsetInfo"),
+            msg_offset_info: reply.text("msgOffsetInfo"),
+            order_count_info: None,
+        };
+        self.waiting.extend(header.receipts(&self.broker)?);
         Some(())
     }
 }

@@ -35,6 +35,10 @@ impl Broker {
         }));
         let snapshots = self.clone();
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(async move {
+            // The log behind a snapshot tells of no commit before it.
+            if let Err(error) = snapshots.settle_commits().await {
+                warn!(%error, "committed half messages not taken out, trying again with the next decision");
+            }
             loop {
                 // The first at once: a broker that crashes again and again soon after its start must not have more
                 // and more of the log to replay.
@@ -61,6 +65,9 @@ impl Broker {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Err(error) = self.settle_commits().await {
+            warn!(%error, "committed half messages not taken out");
+        }
         let broker = self.clone();
         let _ = tokio::task::spawn_blocking(move || {
             if let Err(error) = broker.save_offsets() {

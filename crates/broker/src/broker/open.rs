@@ -1,5 +1,6 @@
 //! Opening: the tables from their files, then what the log says behind them, then what every broker has.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,9 +43,13 @@ impl Broker {
         let due = Due::default();
         let loaded = due.load(&config.config_dir).map_err(unreadable)?;
         options.replay_topics = [name::TIMER_TOPIC, name::HALF_TOPIC, name::OP_HALF_TOPIC].map(String::from).to_vec();
+        options.replay_commits = true;
         options.replay_all = loaded == Loaded::Nothing;
         let mut changes = Vec::new();
-        let mut replay = |record: &RecordView<'_>| changes.extend(replay_due(&due, loaded, &config, record));
+        let mut committed = VecDeque::new();
+        let mut replay = |record: &RecordView<'_>| {
+            changes.extend(replay_due(&due, loaded, &config, &mut committed, record));
+        };
         let (store, recovery) = Store::open_replaying(io, clock.clone(), options, &mut replay)?;
         if loaded == Loaded::Nothing {
             forget_what_java_did(&due, &tables, &config.config_dir);
@@ -67,7 +72,7 @@ impl Broker {
             lite: Lite::load(&store),
             pop: Pops::new(&journal, &config.broker_name),
             unrecorded: timer::Unrecorded::default(),
-            transactions: Transactions::default(),
+            transactions: Transactions::new(committed),
             stats: Stats::default(),
             journal,
             stopping: CancellationToken::new(),
@@ -158,7 +163,13 @@ impl Broker {
 }
 
 /// Applies a record of the log to the due table, unless its snapshot has it already; what is left is another change.
-fn replay_due(due: &Due, loaded: Loaded, config: &Config, record: &RecordView<'_>) -> Option<Change> {
+fn replay_due(
+    due: &Due,
+    loaded: Loaded,
+    config: &Config,
+    committed: &mut VecDeque<u64>,
+    record: &RecordView<'_>,
+) -> Option<Change> {
     let known = matches!(loaded, Loaded::UpTo(at) if record.log_offset() < at.0);
     match record.topic() {
         store::STATE_TOPIC => match serde_json::from_slice(record.body()) {
@@ -172,7 +183,8 @@ fn replay_due(due: &Due, loaded: Loaded, config: &Config, record: &RecordView<'_
         name::TIMER_TOPIC => timer::replay(due, record),
         name::HALF_TOPIC => transaction::replay_half(due, record, config.transaction_timeout.as_millis() as i64),
         name::OP_HALF_TOPIC => transaction::replay_op(due, record),
-        _ => {}
+        // The store hands over committed messages, too.
+        _ => transaction::replay_commit(committed, record),
     }
     None
 }

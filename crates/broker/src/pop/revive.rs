@@ -48,6 +48,12 @@ impl Broker {
     /// Deals with one batch of what is due.
     async fn revive_due(self: &Arc<Self>) -> Result<(), Error> {
         let due = self.due.due(Kind::Invisible, self.now_ms(), REVIVE_BATCH);
+        // A message that was invisible for a moment only: if the log does not say yet that the group has passed it, a
+        // crash would bring it from its own queue, too.
+        let saved_ms = *self.pop.saved_ms.lock();
+        if due.iter().any(|(key, detail)| popped_ms(key, detail) >= saved_ms) {
+            self.save_offsets()?;
+        }
         let batch = self.read_flights(due).await?;
         // From here on without waiting: an ack comes before all of this, or after it.
         let change = self.due.change();

@@ -1,7 +1,7 @@
 //! A broker whose time the tests move, and which they may crash.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, Config, ConnectionId, Error, Heartbeat, NewMessage, Receipt};
@@ -9,6 +9,8 @@ use protocol::body::{HeartbeatData, ProducerData};
 use protocol::peer::Language;
 use protocol::properties;
 use protocol::record::RecordView;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use store::{Clock, Flush, Options, QueueOffset};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -33,6 +35,44 @@ impl Clock for VirtualClock {
     }
 }
 
+/// Runs many random histories, or the one that the environment variable `SEED` names. `HISTORIES` says how many.
+pub(crate) fn histories(history: impl Fn(SmallRng) + Sync) {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let (first, count) = match number("SEED") {
+        Some(seed) => (seed, 1),
+        None => (u64::from(rand::random::<u32>()), number("HISTORIES").unwrap_or(HISTORIES)),
+    };
+    let next = AtomicU64::new(first);
+    let work = || {
+        while let seed = next.fetch_add(1, Ordering::Relaxed)
+            && seed < first + count
+        {
+            let _told = Told(seed);
+            history(SmallRng::seed_from_u64(seed));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+}
+
+/// Some ten milliseconds each.
+const HISTORIES: u64 = 1000;
+
+/// Says how to repeat what failed.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What other threads print is not shown with the failure of a test, but this is.
+            eprintln!("repeat this history with SEED={}", self.0);
+        }
+    }
+}
+
 /// How a life of a broker ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -53,7 +93,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> World {
-        let dir = tempfile::tempdir().expect("a directory");
+        World::on(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// One that costs little: its files are in memory where that is possible, and a start has less to look through for
+    /// what a crash tore.
+    pub(crate) fn small() -> World {
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let mut world = World::on(dir.expect("a directory"));
+        world.options.segment_bytes = 128 << 10;
+        world
+    }
+
+    fn on(dir: TempDir) -> World {
         let config = Config { snapshot_interval: Duration::from_secs(3), ..Config::new(dir.path().join("config")) };
         let flush = Flush::Async { interval: Duration::from_secs(1) };
         let mut options = Options { threads: false, flush, segment_bytes: 4 << 20, ..Options::new(dir.path()) };

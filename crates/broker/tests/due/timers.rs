@@ -12,6 +12,23 @@ use store::Flush;
 use crate::help::*;
 
 #[test]
+fn a_recall_in_the_millisecond_of_the_delivery_is_not_promised() {
+    World::new().live(End::Clean, async |broker| {
+        let due_ms = broker.now_ms() + 500;
+        let pairs = [(p::TIMER_DELIVER_MS, &*due_ms.to_string()), (p::UNIQUE_KEY, "k")];
+        let handle = send(broker, "T", &pairs, "a").await.unwrap().recall_handle.unwrap();
+        sleep_ms((due_ms - broker.now_ms()) as u64).await;
+        while broker.pending_timers() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(broker.now_ms(), due_ms);
+        let host = "10.0.0.1:1".parse().unwrap();
+        let late = broker.recall("T", &handle, host, host);
+        assert!(matches!(late, Err(Error::Illegal(_))), "{late:?}");
+    });
+}
+
+#[test]
 fn timers_fire_in_order_and_never_early_nor_late() {
     World::new().live(End::Clean, async |broker| {
         let mut random = SmallRng::seed_from_u64(1);

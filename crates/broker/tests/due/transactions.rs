@@ -25,6 +25,34 @@ fn end(receipt: &Receipt, commit: bool) -> EndTransaction<'static> {
 }
 
 #[test]
+fn a_commit_whose_op_record_a_crash_took_is_not_delivered_again() {
+    let mut world = World::new();
+    let (half, cut) = world.live(End::Crash, async |broker| {
+        // The first snapshot is over.
+        sleep_ms(1000).await;
+        let half = send_half(broker, "first", &[]).await;
+        let op = broker.end_transaction(&end(&half, true)).await.unwrap();
+        broker.store().acknowledged().wait(op.end).await.unwrap();
+        (half, op.log_offset.0)
+    });
+    let log = world.dir.path().join("commitlog/00000000000000000000");
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[cut as usize..].fill(0);
+    std::fs::write(&log, bytes).unwrap();
+    for _ in 0..2 {
+        world.live(End::Crash, async |broker| {
+            heartbeat(broker, 1, "G");
+            let again = broker.end_transaction(&end(&half, true)).await;
+            assert!(matches!(again, Err(Error::NotFound(_))), "{again:?}");
+            let checks = tokio::time::timeout(Duration::from_secs(60), broker.due_checks()).await;
+            assert!(checks.is_err(), "nothing is left to ask about: {checks:?}");
+            assert_eq!(broker.open_transactions(), 0);
+            assert_eq!(bodies(broker, "T").await, ["first"]);
+        });
+    }
+}
+
+#[test]
 fn a_half_is_seen_when_it_is_committed_and_never_when_it_is_rolled_back() {
     let mut world = World::new();
     let open = world.live(End::Crash, async |broker| {

@@ -9,7 +9,6 @@ use broker::{Broker, PopRequest, PoppedMessage};
 use protocol::receipt::Receipt;
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use testkit::Seed;
 
 use crate::help::*;
 use crate::popping::*;
@@ -51,7 +50,7 @@ impl Model {
     }
 }
 
-/// What a crash takes: offsets are saved every 200 ms, and the log is written each millisecond.
+/// What a crash takes: offsets are saved every 200 ms, and the log is written at least every 40.
 const LAST_MOMENT_MS: i64 = 260;
 
 fn delivered(model: &mut Model, order: bool, found: &[PoppedMessage], now_ms: i64) {
@@ -100,7 +99,7 @@ async fn step(broker: &Arc<Broker>, model: &RefCell<Model>, random: &mut SmallRn
             let wanted = PopRequest {
                 queue_id: random.random_range(-1..2),
                 max_messages: random.random_range(1..6),
-                invisible: Duration::from_millis(random.random_range(300..3000)),
+                invisible: Duration::from_millis(random.random_range(100..1500)),
                 wait: Duration::from_millis(if random.random_bool(0.3) { random.random_range(1..400) } else { 0 }),
                 order,
                 ..request(topic, "G")
@@ -143,19 +142,19 @@ async fn step(broker: &Arc<Broker>, model: &RefCell<Model>, random: &mut SmallRn
     }
 }
 
-fn history(seed: Seed, stream: u64) {
-    let mut random = seed.stream(stream);
-    let mut world = World::new();
+fn history(mut random: SmallRng) {
+    let mut world = World::small();
+    world.write_period = Duration::from_millis(random.random_range(1..40));
     world.config.snapshot_interval = Duration::from_millis(random.random_range(20..3000));
     let model = RefCell::new(Model::default());
     let mut number = 0;
-    for _ in 0..random.random_range(2..6) {
+    for _ in 0..random.random_range(1..4) {
         let end = if random.random_bool(0.6) { End::Crash } else { End::Clean };
         let ended_ms = world.live(end, async |broker| {
             for name in ["T", "O"] {
                 topic(broker, name, 2);
             }
-            for _ in 0..random.random_range(1..120) {
+            for _ in 0..random.random_range(1..60) {
                 number += 1;
                 step(broker, &model, &mut random, number).await;
                 sleep_ms(random.random_range(0..60)).await;
@@ -166,10 +165,12 @@ fn history(seed: Seed, stream: u64) {
             model.borrow_mut().crashed(ended_ms);
         }
     }
-    // In the end everything that was stored comes until it is acked.
+    // In the end everything that was stored comes until it is acked. Time passes in large steps.
+    world.write_period = Duration::from_millis(100);
+    world.config.offset_interval = Duration::from_secs(1);
     world.live(End::Clean, async |broker| {
         let mut idle = 0;
-        while idle < 12 {
+        while idle < 5 {
             for order in [false, true] {
                 let topic = if order { "O" } else { "T" };
                 let found = pop(broker, &PopRequest { order, ..request(topic, "G") }).await.messages;
@@ -198,10 +199,5 @@ fn history(seed: Seed, stream: u64) {
 
 #[test]
 fn no_message_is_lost_none_comes_early_and_order_holds() {
-    let seed = Seed::take("pop histories");
-    let histories = std::env::var("HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
-    for stream in 0..histories {
-        println!("history {stream}");
-        history(seed, stream);
-    }
+    histories(history);
 }

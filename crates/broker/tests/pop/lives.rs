@@ -51,6 +51,30 @@ fn a_crash_gives_back_the_last_moment_only() {
 }
 
 #[test]
+fn a_crash_right_after_a_short_invisible_time_makes_no_second_copy() {
+    let mut world = World::new();
+    world.config.offset_interval = std::time::Duration::from_secs(10);
+    world.live(End::Crash, async |broker| {
+        topic(broker, "T", 1);
+        send_all(broker, "T", &["a"]).await;
+        // The first snapshot is over.
+        sleep_ms(1000).await;
+        let messages = take(broker, "T", "G").await;
+        change(broker, "T", "G", &messages[0].receipt, 0, false).unwrap();
+        // It is stored again before the group's place would have been saved.
+        sleep_ms(100).await;
+        assert_eq!(broker.invisible_messages(), 0);
+    });
+    world.live(End::Clean, async |broker| {
+        let messages = take(broker, "T", "G").await;
+        assert_eq!(texts(&messages), ["a"]);
+        ack(broker, "T", "G", &messages[0].receipt).unwrap();
+        sleep_ms(INVISIBLE_MS).await;
+        assert!(is_empty(broker, "T", "G").await);
+    });
+}
+
+#[test]
 fn snapshots_at_any_moment_lose_nothing() {
     let mut world = World::new();
     world.config.snapshot_interval = std::time::Duration::from_millis(7);

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use client::{Received, Start};
 use jiff::Timestamp;
 
+use super::trace::{self, Trace};
 use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -14,7 +15,8 @@ use crate::parse;
 const EXAMPLES: &str = "\
 Examples:
   rocketmq message get --topic orders 7F00000100007D46DD3796E2656B30000
-  rocketmq message query --topic orders --key 4711 --from -1h";
+  rocketmq message query --topic orders --key 4711 --from -1h
+  rocketmq message trace 7F00000100007D46DD3796E2656B30000";
 
 /// Look messages up.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Get(Get),
     /// List messages with a key.
     Query(Query),
+    /// Show who sent and who consumed a message, as tracing clients tell it.
+    Trace(Trace),
 }
 
 /// Which message.
@@ -59,6 +63,7 @@ pub(crate) async fn run(context: &mut Context, command: Command) -> Result<()> {
     match command {
         Command::Get(arguments) => get(context, &arguments).await,
         Command::Query(arguments) => query(context, &arguments).await,
+        Command::Trace(arguments) => trace::run(context, &arguments).await,
     }
 }
 

@@ -37,7 +37,8 @@ async fn sigterm_under_load_keeps_what_was_acknowledged_and_is_quick() {
         let mut producers = Vec::new();
         for producer in 0..3 {
             let first = numbers[producer as usize];
-            let load = Producer { producer, first, window: 200, history: history.clone() };
+            let history = history.clone();
+            let load = Producer { producer, first, topics: &TOPICS, messages_max: 4000, window: 200, history };
             producers
                 .push(tokio::spawn(load.run(server.address(), seed.stream((round << 8) | (u64::from(producer) + 1)))));
         }

@@ -174,6 +174,40 @@ async fn dead_letters_are_shown_and_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_says_who_sent_and_who_consumed_a_message() {
+    let tool = Tool::start();
+    let client = tool.client().await;
+    tool.run("message trace ID").fails(3, "RMQ_SYS_TRACE_TOPIC");
+    // As a Java client with tracing stores it, the entries of several messages together.
+    let sent = |id: &str| format!("Pub|1700000000000|R|makers|orders|{id}|a|k|10.0.0.1:10911|5|3|0|OFFSET|true\n");
+    let began = |id: &str| format!("SubBefore|1700000001000|R|eaters|REQ-{id}|{id}|1|k\n");
+    let ended = |id: &str| format!("SubAfter|REQ-{id}|{id}|7|false|k|1|1700000001007\n");
+    for entries in [sent("ID") + &sent("OTHER"), ended("ID") + &began("ID") + &began("OTHER")] {
+        let body = entries.replace('|', "\u{1}").replace('\n', "\u{2}");
+        let message = Message::new(body).property("KEYS", "ID OTHER k");
+        client.send("RMQ_SYS_TRACE_TOPIC", 0, &message).await.expect("it is stored");
+    }
+    let steps = eventually("the trace can be found", async || {
+        let ran = tool.run("message trace ID --json");
+        (ran.status == 0).then(|| ran.json()).filter(|steps| steps.len() == 3)
+    });
+    let shown: Vec<_> = steps
+        .await
+        .iter()
+        .map(|step| format!("{} {} {} {} {}", step["what"], step["group"], step["tookMs"], step["success"], step["id"]))
+        .collect();
+    let expected = [
+        r#""sent" "makers" 3 true "ID""#,
+        r#""received" "eaters" null null "ID""#,
+        r#""consumed" "eaters" 7 false "ID""#,
+    ];
+    assert_eq!(shown, expected);
+    let out = tool.run("message trace ID").ok();
+    assert!(out.contains("to orders at 10.0.0.1:10911") && out.contains("try 2"), "{out}");
+    assert_eq!(tool.run("message trace k --json").json().len(), 5, "those of both messages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn timers_are_listed_and_cancelled() {
     let tool = Tool::start();
     let client = tool.client().await;
