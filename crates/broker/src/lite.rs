@@ -14,7 +14,7 @@ mod pop;
 mod registry;
 mod subscribe;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -29,10 +29,10 @@ pub use subscribe::{LiteAction, LiteStart, LiteSubscription, Unsubscribed};
 
 use crate::{Broker, Error};
 use line::Lines;
-use registry::{LiteQueue, Registry};
+use registry::{LiteQueue, Registry, following};
 
 /// Lite topics of a parent, and when the newest message of each was stored; 0 where nobody has looked yet.
-type LiteTopics = HashMap<LiteQueue, i64, RandomState>;
+type LiteTopics = BTreeMap<LiteQueue, i64>;
 
 /// Everything about lite topics that is not in the log.
 #[derive(Default)]
@@ -86,12 +86,20 @@ impl Lite {
         topics.map(|(name, stored_ms)| (name.clone(), *stored_ms)).collect()
     }
 
+    /// The next lite topics of a parent, in the order of their names.
+    fn names_behind(&self, parent: &str, behind: Option<&LiteQueue>, most: usize) -> Vec<LiteQueue> {
+        let by_parent = self.by_parent.lock();
+        let topics =
+            by_parent.get(parent).into_iter().flat_map(|topics| topics.range::<LiteQueue, _>(following(behind)));
+        topics.take(most).map(|(name, _)| name.clone()).collect()
+    }
+
     fn count(&self, parent: &str) -> usize {
-        self.by_parent.lock().get(parent).map_or(0, HashMap::len)
+        self.by_parent.lock().get(parent).map_or(0, BTreeMap::len)
     }
 
     fn total(&self) -> usize {
-        self.by_parent.lock().values().map(HashMap::len).sum()
+        self.by_parent.lock().values().map(BTreeMap::len).sum()
     }
 }
 

@@ -141,10 +141,16 @@ impl Store {
         let writer = spawn("store-writer", Core::run_writer)?;
         let _ = self.core.writer_thread.set(writer.thread().clone());
         threads.push(writer);
-        let housekeeper = spawn("store-keeper", Core::run_housekeeper)?;
+        let housekeeper = spawn("store-keeper", |core| {
+            give_way();
+            core.run_housekeeper();
+        })?;
         let _ = self.core.housekeeper.set(housekeeper.thread().clone());
         threads.push(housekeeper);
-        let merger = spawn("store-keys", Core::run_merger)?;
+        let merger = spawn("store-keys", |core| {
+            give_way();
+            core.run_merger();
+        })?;
         let _ = self.core.keys.merger.set(merger.thread().clone());
         threads.push(merger);
         if matches!(self.core.options.flush, Flush::Async { .. }) {
@@ -421,4 +427,12 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("dir", &self.core.options.dir).finish_non_exhaustive()
     }
+}
+
+/// Of a thread whose work nobody waits for: those who are waited for go first. Otherwise a checkpoint, or a merge of the
+/// key index, holds up requests for as long as the system lets a thread run.
+fn give_way() {
+    const NICE: i32 = 10;
+    // On Linux this is the calling thread alone. Refused, it is as busy as all others.
+    let _ = rustix::process::setpriority_process(None, NICE);
 }

@@ -11,7 +11,7 @@ use store::{Queue, QueueOffset};
 use tokio::time::Instant;
 
 use super::line::{Lines, Place};
-use super::registry::{LiteQueue, Who};
+use super::registry::{LiteQueue, Look, Who};
 use super::subscribe::{bound_topic, events_max};
 use crate::attribute::MESSAGE_TYPE;
 use crate::limits::SUSPEND_MS_MAX;
@@ -49,12 +49,15 @@ pub struct PopLite {
     attempt_id: Option<String>,
 }
 
-/// What a look at one lite topic found.
-enum Look {
+/// What there is in one lite topic.
+enum There {
     Nothing,
     /// There is something that consumers may not see yet.
     Soon(Arc<Queue>, QueueOffset),
 }
+
+/// Names that are listed in one go while everything is looked at.
+const LOOK_NAMES: usize = 1024;
 
 /// Longest wait for a message that is in the log but not durable yet, before everything else is looked at again.
 const SOON: Duration = Duration::from_secs(1);
@@ -266,7 +269,7 @@ impl PopLite {
             while popped.messages.len() < self.room
                 && let Some(name) = registry.take(&self.client_id, broker.now_ms())
             {
-                if let Look::Soon(queue, offset) = self.look(&name, &mut popped).await? {
+                if let There::Soon(queue, offset) = self.look(&name, &mut popped).await? {
                     soon.push((queue, offset));
                 }
             }
@@ -276,6 +279,12 @@ impl PopLite {
                 return Ok(Popped { status, ..popped });
             }
             let deadline = self.deadline.expect("looked at above");
+            if registry.is_looking(&self.client_id) && Instant::now() < deadline {
+                // Others have what was found so far; there is more to look at.
+                soon.iter().for_each(|(queue, _)| registry.offer_to(&self.client_id, queue.topic()));
+                tokio::task::yield_now().await;
+                continue;
+            }
             let until = if soon.is_empty() { deadline } else { deadline.min(Instant::now() + SOON) };
             let arrival = async {
                 match soon.first() {
@@ -299,31 +308,45 @@ impl PopLite {
         Popped { status, pop_ms, invisible_ms, revive_queue, rest: 0, messages: Vec::new() }
     }
 
-    /// Events found no room, or the client is new: everything it wants is looked at once.
+    /// Events found no room, or the client is new: everything it wants is looked at once, a part of it at a time if it
+    /// finds much.
     fn offer_what_was_missed(&self) {
-        let lite = &self.broker.lite;
-        let Some(wanted) = lite.registry.take_missed(&self.client_id) else { return };
-        let names = wanted.unwrap_or_else(|| lite.of_parent(&self.topic).into_iter().map(|(name, _)| name).collect());
-        for name in names {
-            self.broker.lite_offer_backlog(&self.client_id, &self.group, &name);
+        let (lite, client) = (&self.broker.lite, &self.client_id);
+        let Some(Look { mut behind, wildcard }) = lite.registry.begin_look(client) else { return };
+        loop {
+            let names = match wildcard {
+                true => lite.names_behind(&self.topic, behind.as_ref(), LOOK_NAMES),
+                false => lite.registry.names_behind(client, behind.as_ref(), LOOK_NAMES),
+            };
+            if names.is_empty() {
+                return;
+            }
+            for name in names {
+                if self.broker.lite_has_more(&self.group, &name)
+                    && !lite.registry.offer_looked_at(client, &name, behind.as_ref())
+                {
+                    return;
+                }
+                behind = Some(name);
+            }
         }
     }
 
     /// Takes what there is of one lite topic.
-    async fn look(&self, name: &LiteQueue, popped: &mut Popped) -> Result<Look, Error> {
+    async fn look(&self, name: &LiteQueue, popped: &mut Popped) -> Result<There, Error> {
         let broker = &*self.broker;
-        let Some(queue) = broker.store.find_queue(name, 0) else { return Ok(Look::Nothing) };
-        let Some(reading) = Lines::read(broker, (self.group.clone(), name.clone())) else { return Ok(Look::Nothing) };
+        let Some(queue) = broker.store.find_queue(name, 0) else { return Ok(There::Nothing) };
+        let Some(reading) = Lines::read(broker, (self.group.clone(), name.clone())) else { return Ok(There::Nothing) };
         let attempt_id = self.attempt_id.as_deref();
         if reading.batch(|batch| batch.blocked_until(attempt_id, popped.pop_ms)).is_some() {
-            return Ok(Look::Nothing);
+            return Ok(There::Nothing);
         }
         let first = self.first_offset(name, &queue).await?;
         let entries =
             broker.store.entries(&queue, QueueOffset(first as u64), self.room - popped.messages.len()).await?;
         if entries.is_empty() {
             let unseen = queue.next_offset().0 as i64 > first;
-            return Ok(if unseen { Look::Soon(queue, QueueOffset(first as u64)) } else { Look::Nothing });
+            return Ok(if unseen { There::Soon(queue, QueueOffset(first as u64)) } else { There::Nothing });
         }
         let mut found: Vec<(i64, Bytes)> = Vec::with_capacity(entries.len());
         for entry in &entries {
@@ -340,7 +363,7 @@ impl PopLite {
             let behind = entries.last().map_or(first, |last| last.queue_offset.0 as i64 + 1);
             broker.offsets.commit(name, &self.group, 0, behind);
             broker.lite.registry.offer_to(&self.client_id, name);
-            return Ok(Look::Nothing);
+            return Ok(There::Nothing);
         }
         let (pop_ms, invisible_ms) = (popped.pop_ms, self.invisible_ms);
         let counts = reading.batch(|batch| batch.hand_out(attempt_id, pop_ms, invisible_ms, &offsets).clone());
@@ -363,7 +386,7 @@ impl PopLite {
                 log_offset: None,
             },
         }));
-        Ok(Look::Nothing)
+        Ok(There::Nothing)
     }
 
     /// Where the group goes on in a lite topic; one that is new to it begins at the front if that is young, else at the

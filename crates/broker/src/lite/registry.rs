@@ -8,6 +8,7 @@
 //! Source: RocketMQ 5.5.0, `LiteSubscriptionRegistryImpl`, `LiteEventDispatcher`.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -20,7 +21,7 @@ use crate::limits::{LITE_EVENTS_MAX, LITE_IDLE_MS, LITE_POLLS_MAX, LITE_SILENT_M
 /// Name of a lite topic's queue.
 pub(crate) type LiteQueue = Arc<str>;
 
-type Names = HashSet<LiteQueue, RandomState>;
+type Names = BTreeSet<LiteQueue>;
 
 /// Who subscribes, and to which parent topic.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +55,12 @@ struct Client {
     /// Wants every lite topic of the parent.
     wildcard: bool,
     events: VecDeque<LiteQueue>,
-    waiting: Names,
+    waiting: HashSet<LiteQueue, RandomState>,
     events_max: usize,
-    /// Something found no room in `events`.
+    /// Something found no room in `events`: all that it wants is to be looked at.
     missed: bool,
+    /// A look found no room either, and goes on behind this one.
+    looked: Option<LiteQueue>,
     heard_ms: i64,
     polled_ms: i64,
     polls: usize,
@@ -78,6 +81,19 @@ impl Client {
         self.wake.notify_one();
         true
     }
+}
+
+/// A look at everything that a client wants.
+pub(crate) struct Look {
+    /// It was begun, and goes on behind this lite topic.
+    pub(crate) behind: Option<LiteQueue>,
+    /// Everything is all of the parent.
+    pub(crate) wildcard: bool,
+}
+
+/// The range of names behind one.
+pub(crate) fn following(behind: Option<&LiteQueue>) -> (Bound<&LiteQueue>, Bound<&LiteQueue>) {
+    (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 type Clients = BTreeSet<Arc<str>>;
@@ -214,16 +230,45 @@ impl Registry {
         Some(name)
     }
 
-    /// Whether a client was not told of something; it is to look at all that it wants then, which this lists. `None` in
-    /// it stands for all of the parent.
-    pub(crate) fn take_missed(&self, client: &str) -> Option<Option<Vec<LiteQueue>>> {
+    /// Whether a client was not told of something. It is to look at all that it wants then, in the order of the names,
+    /// behind the one that is answered.
+    pub(crate) fn begin_look(&self, client: &str) -> Option<Look> {
         let mut inner = self.0.lock();
         let client = inner.clients.get_mut(client)?;
         // Not before most of what it has is dealt with, or the look would find no room again.
-        if client.events.len() * 5 > client.events_max || !std::mem::take(&mut client.missed) {
+        if client.events.len() * 5 > client.events_max {
             return None;
         }
-        Some((!client.wildcard).then(|| client.names.iter().cloned().collect()))
+        let behind = client.looked.take();
+        if behind.is_none() && !std::mem::take(&mut client.missed) {
+            return None;
+        }
+        Some(Look { behind, wildcard: client.wildcard })
+    }
+
+    /// Whether a look was begun and goes on.
+    pub(crate) fn is_looking(&self, client: &str) -> bool {
+        self.0.lock().clients.get(client).is_some_and(|client| client.looked.is_some())
+    }
+
+    /// The next lite topics that a client names, in their order.
+    pub(crate) fn names_behind(&self, client: &str, behind: Option<&LiteQueue>, most: usize) -> Vec<LiteQueue> {
+        let inner = self.0.lock();
+        let names = inner.clients.get(client).map(|client| &client.names);
+        names.into_iter().flat_map(|names| names.range::<LiteQueue, _>(following(behind))).take(most).cloned().collect()
+    }
+
+    /// Tells one client, which looks at everything. Without room the look goes on later behind `behind`.
+    pub(crate) fn offer_looked_at(&self, client: &str, name: &LiteQueue, behind: Option<&LiteQueue>) -> bool {
+        let mut inner = self.0.lock();
+        let Some(client) = inner.clients.get_mut(client) else { return false };
+        let told = client.offer(name);
+        if !told {
+            client.looked = behind.cloned();
+            // There is no place before the first.
+            client.missed |= behind.is_none();
+        }
+        told
     }
 
     /// Begins to wait for a client's next event; `None` if it has too many waits under way, or is not there any more.
@@ -321,9 +366,10 @@ impl Inner {
                 names: Names::default(),
                 wildcard: false,
                 events: VecDeque::new(),
-                waiting: Names::default(),
+                waiting: HashSet::default(),
                 events_max: 0,
                 missed: false,
+                looked: None,
                 heard_ms: now_ms,
                 polled_ms: now_ms,
                 polls: 0,
@@ -465,7 +511,7 @@ mod tests {
             registry.add(who(client, group), &name("x"), false, 0).unwrap();
         }
         registry.heard(who("w", "all"), true, 0);
-        registry.take_missed("w");
+        assert!(registry.begin_look("w").is_some(), "it is new");
         registry.arrived("P", &name("x"));
         registry.arrived("P", &name("x"));
         let of_a = [events(&registry, "a1"), events(&registry, "a2")].concat();
@@ -485,10 +531,21 @@ mod tests {
             registry.add(who("c", "g"), &name(&i.to_string()), false, 0).unwrap();
             registry.arrived("P", &name(&i.to_string()));
         }
-        assert_eq!(registry.take_missed("c"), None);
+        assert!(registry.begin_look("c").is_none(), "it has enough to do");
         assert_eq!(events(&registry, "c"), ["0", "1", "2"]);
-        assert_eq!(registry.take_missed("c").flatten().map(|names| names.len()), Some(5));
-        assert_eq!(registry.take_missed("c"), None);
+        // The look finds more than there is room for, and goes on behind the last that was told.
+        let look = registry.begin_look("c").unwrap();
+        assert_eq!(look.behind, None);
+        let all = registry.names_behind("c", None, 9);
+        assert_eq!(all, ["0", "1", "2", "3", "4"].map(name));
+        assert!((0..3).all(|i| registry.offer_looked_at("c", &all[i], i.checked_sub(1).map(|i| &all[i]))));
+        assert!(!registry.offer_looked_at("c", &all[3], Some(&all[2])));
+        assert!(registry.begin_look("c").is_none(), "not before there is room");
+        assert!(registry.is_looking("c"));
+        assert_eq!(events(&registry, "c"), ["0", "1", "2"]);
+        let look = registry.begin_look("c").unwrap();
+        assert_eq!(registry.names_behind("c", look.behind.as_ref(), 9), ["3", "4"].map(name));
+        assert!(registry.begin_look("c").is_none() && !registry.is_looking("c"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  rocketmq broker --namesrv 10.0.0.1:9876;10.0.0.2:9876 --data /var/lib/rocketmq
+  rocketmq broker --namesrv \"10.0.0.1:9876;10.0.0.2:9876\" --data /var/lib/rocketmq
   rocketmq broker -c broker.conf                  take the settings of a Java broker over
   rocketmq broker status broker-a                 look at a broker that runs"
 )]

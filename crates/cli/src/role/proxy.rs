@@ -16,7 +16,7 @@ use super::start::{Given, print_ready, raise_open_files};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  rocketmq proxy --namesrv 10.0.0.1:9876;10.0.0.2:9876
+  rocketmq proxy --namesrv \"10.0.0.1:9876;10.0.0.2:9876\"
   rocketmq proxy -c rmq-proxy.json                take the settings of a Java proxy over")]
 pub(crate) struct ProxyArgs {
     #[command(flatten)]

@@ -15,8 +15,16 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Ran, Tool};
 
-/// Who says nothing for so long waits for more, as `consume` does, and is interrupted as a reader would.
+/// Who waits for more and says nothing for so long is interrupted, as a reader would.
 const QUIET: Duration = Duration::from_secs(6);
+
+/// Everybody else is done before that, however busy the machine is.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Whether a command goes on until it is interrupted.
+fn waits(line: &str) -> bool {
+    ["rocketmq consume", "rocketmq top", "--watch"].iter().any(|what| line.contains(what))
+}
 
 /// Marks that code blocks may have: run, not run, and no commands at all.
 const RUN: &str = "sh";
@@ -84,7 +92,8 @@ fn paste(tool: &Tool, dir: &Path, line: &str) -> (Ran, bool) {
     drop(sender);
     let mut ran = Ran { status: -1, out: String::new(), err: String::new() };
     let mut interrupted = false;
-    while !listen(&said, &mut ran) {
+    let quiet = if waits(line) { QUIET } else { SILENCE_MAX };
+    while !listen(&said, &mut ran, quiet) {
         assert!(!interrupted, "{line}: it does not end when it is interrupted: {ran:?}");
         kill_process_group(Pid::from_child(&child), Signal::INT).expect("it is ours");
         interrupted = true;
@@ -94,9 +103,9 @@ fn paste(tool: &Tool, dir: &Path, line: &str) -> (Ran, bool) {
 }
 
 /// Takes down what is said, until the end (true) or until it is quiet (false).
-fn listen(said: &Receiver<(bool, String)>, ran: &mut Ran) -> bool {
+fn listen(said: &Receiver<(bool, String)>, ran: &mut Ran, quiet: Duration) -> bool {
     loop {
-        match said.recv_timeout(QUIET) {
+        match said.recv_timeout(quiet) {
             Ok((true, text)) => ran.err.push_str(&text),
             Ok((false, text)) => ran.out.push_str(&text),
             Err(RecvTimeoutError::Disconnected) => return true,
