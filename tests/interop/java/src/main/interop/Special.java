@@ -9,14 +9,20 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.utils.MessageUtil;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 
@@ -28,6 +34,7 @@ final class Special {
         .add("transaction-check", 120, Special::transactionCheck)
         .add("sql-filter", Special::sqlFilter)
         .add("timer-message", Special::timerMessage)
+        .add("message-trace", Special::messageTrace)
         .all;
 
     private static void requestReply(Env env) throws Exception {
@@ -151,6 +158,49 @@ final class Special {
             long took = m.getStoreTimestamp() - sent;
             long delay = Long.parseLong(text(m));
             that(took >= delay - 1000 && took < delay + 4000, delay + " ms took " + took + " ms");
+        }
+    }
+
+    /** What clients tell of a message: who sent it, who consumed it. Our own command shows it. */
+    private static void messageTrace(Env env) throws Exception {
+        String topic = env.topic("traced", 1);
+        var producer = new DefaultMQProducer(Env.unique("tracing"), null, true, null);
+        producer.setNamesrvAddr(env.namesrv());
+        producer.setInstanceName(Env.unique("p"));
+        env.closing(producer::shutdown);
+        producer.start();
+        String group = Env.unique("traced");
+        var consumer = new DefaultMQPushConsumer(group, null, new AllocateMessageQueueAveragely(), true, null);
+        consumer.setNamesrvAddr(env.namesrv());
+        consumer.setInstanceName(Env.unique("c"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, "*");
+        var got = new Collector();
+        consumer.registerMessageListener(got.concurrently());
+        env.closing(consumer::shutdown);
+        consumer.start();
+        String id = producer.send(message(topic, "watched")).getMsgId();
+        got.awaitExactly(List.of("watched"), 30_000);
+        long begin = System.currentTimeMillis() - 600_000;
+        Env.await("both told of it", 30_000, () -> {
+            try {
+                var found = env.admin().queryMessage("RMQ_SYS_TRACE_TOPIC", id, 64, begin, Long.MAX_VALUE).getMessageList();
+                var kinds = found.stream().map(Env::text).flatMap(text -> text.lines()).toList();
+                return kinds.stream().anyMatch(line -> line.contains("Pub"))
+                    && kinds.stream().anyMatch(line -> line.contains("SubAfter"));
+            } catch (MQClientException none) {
+                return false;
+            }
+        });
+        String tool = System.getenv("ROCKETMQ_BIN");
+        if (tool != null) {
+            var shown = new ProcessBuilder(tool, "message", "trace", id, "--namesrv", env.namesrv(), "--json")
+                .redirectErrorStream(true).start();
+            String said = new String(shown.getInputStream().readAllBytes());
+            that(shown.waitFor(10, TimeUnit.SECONDS) && shown.exitValue() == 0, said);
+            for (String part : List.of(producer.getProducerGroup(), group, topic, id)) {
+                that(said.contains(part), part + " is not in " + said);
+            }
         }
     }
 }
