@@ -115,7 +115,7 @@ async fn status(context: &mut Context) -> Result<()> {
     }
     context.out.line(format!("Name servers {}", client.name_servers().join(" ")))?;
     let groups = groups.len();
-    context.out.line(format!("{topics} topics, {groups} groups with {members} members, lag {}", count(lag)))?;
+    context.out.line(format!("topics: {topics}, groups: {groups}, members: {members}, lag: {}", count(lag)))?;
     context.out.line("")?;
     context.out.table(&rows(&brokers), "no broker is registered at the name server")?;
     Ok(())
