@@ -170,7 +170,8 @@ fn history(mut random: SmallRng) {
     world.config.offset_interval = Duration::from_secs(1);
     world.live(End::Clean, async |broker| {
         let mut idle = 0;
-        while idle < 5 {
+        // Two seconds is the longest that anything is invisible, and what is stored again waits for the next write.
+        while idle < 7 {
             for order in [false, true] {
                 let topic = if order { "O" } else { "T" };
                 let found = pop(broker, &PopRequest { order, ..request(topic, "G") }).await.messages;
