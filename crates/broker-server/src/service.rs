@@ -8,7 +8,7 @@ use broker::{Broker, LogOffset, Receipt};
 use parking_lot::RwLock;
 use protocol::receipt_template::ReceiptTemplate;
 use protocol::{Frame, code};
-use remoting::{Answer, Outbox, Peer, ReplyTo, Service};
+use remoting::{Answer, Outbox, Parked, Peer, ReplyTo, Service};
 use tokio::time::Instant;
 
 use crate::connections::{Connections, id_of};
@@ -92,28 +92,36 @@ impl Service for Port {
         calls()
     }
 
-    fn is_ready(&self, parked: &ParkedSend) -> bool {
-        let store = self.context.broker.store();
-        store.acknowledged().reached(parked.end) || store.failure().is_some() || Instant::now() >= parked.deadline
+    fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {
+        self.context.connections.remove(&self.context.broker, peer);
+        let changed = self.context.broker.sessions().disconnected(id_of(peer));
+        self.context.broker.tell(&changed);
+    }
+}
+
+impl Parked<Port> for ParkedSend {
+    fn is_ready(&self, port: &Port) -> bool {
+        let store = port.context.broker.store();
+        store.acknowledged().reached(self.end) || store.failure().is_some() || Instant::now() >= self.deadline
     }
 
-    async fn ready(&self, parked: &ParkedSend) {
-        let _ = self.context.broker.store().acknowledged().wait(parked.end).await;
+    async fn ready(&self, port: &Port) {
+        let _ = port.context.broker.store().acknowledged().wait(self.end).await;
     }
 
-    fn deadline(&self, parked: &ParkedSend) -> Option<Instant> {
-        Some(parked.deadline)
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.deadline)
     }
 
-    fn settle(&self, parked: ParkedSend, to: ReplyTo, out: &mut Outbox) {
-        let store = self.context.broker.store();
+    fn settle(self, port: &Port, to: ReplyTo, out: &mut Outbox) {
+        let store = port.context.broker.store();
         let answered = |response| {
-            let kind = Kind { request: parked.request, response, polling: false, oneway: parked.oneway };
-            self.context.latencies.add(kind, parked.begun.elapsed());
+            let kind = Kind { request: self.request, response, polling: false, oneway: self.oneway };
+            port.context.latencies.add(kind, self.begun.elapsed());
         };
-        let code = if store.acknowledged().reached(parked.end) {
+        let code = if store.acknowledged().reached(self.end) {
             answered(code::SUCCESS);
-            if handler::send::write_plain_receipt(&self.context, &parked, to, out) {
+            if handler::send::write_plain_receipt(&port.context, &self, to, out) {
                 return;
             }
             code::SUCCESS
@@ -126,12 +134,6 @@ impl Service for Port {
             answered(code::FLUSH_DISK_TIMEOUT);
             code::FLUSH_DISK_TIMEOUT
         };
-        handler::send::write_receipt(&self.context, &parked, |write| out.reply(to, code, None, write));
-    }
-
-    fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {
-        self.context.connections.remove(&self.context.broker, peer);
-        let changed = self.context.broker.sessions().disconnected(id_of(peer));
-        self.context.broker.tell(&changed);
+        handler::send::write_receipt(&port.context, &self, |write| out.reply(to, code, None, write));
     }
 }

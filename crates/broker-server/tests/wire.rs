@@ -14,7 +14,7 @@ use protocol::request::{
     SendMessageV2Header, SendReply, SendReplyV2,
 };
 use protocol::{Frame, code, json, properties};
-use remoting::{Answer, NoParked, Outbox, Peer, Pool, ReplyTo, Response, Service};
+use remoting::{Answer, NoParked, Peer, Pool, Response, Service};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -31,18 +31,6 @@ impl Service for Asker {
     fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
         self.replies.lock().push(request);
         Response { code: self.code, ..Response::ok() }.with_body(self.body.clone()).into()
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }
 

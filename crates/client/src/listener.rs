@@ -10,7 +10,7 @@ use protocol::request::{
     ConsumerGroupHeader, GetConsumerRunningInfo, GetConsumerRunningInfoHeader, NotifyConsumerIdsChanged, Request,
 };
 use protocol::{Frame, HeaderError, code, json};
-use remoting::{Answer, NoParked, Outbox, Peer, ReplyTo, Response, Service};
+use remoting::{Answer, NoParked, Peer, Response, Service};
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -85,17 +85,5 @@ impl Service for Listener {
             other => Ok(Response::unsupported(other)),
         };
         answer.unwrap_or_else(Response::from).into()
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }

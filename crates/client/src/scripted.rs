@@ -10,7 +10,7 @@ use protocol::body::{BrokerData, ConsumerIdList, HeartbeatData, QueueData, Topic
 use protocol::code::{self, Code};
 use protocol::request::{self, OffsetReply, PullMessageReply, Request, SendMessageReply};
 use protocol::{Frame, json};
-use remoting::{Answer, NoParked, Outbox, Peer, ReplyTo, Response, Service};
+use remoting::{Answer, NoParked, Peer, Response, Service};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::message::tests::{record, sample};
@@ -59,18 +59,6 @@ impl Service for Scripted {
             });
         }
         response.into()
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }
 

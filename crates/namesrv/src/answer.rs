@@ -11,7 +11,7 @@ use protocol::name::ORDER_TOPIC_NAMESPACE;
 use protocol::peer::VERSION_STANDARD_JSON;
 use protocol::request::*;
 use protocol::{Frame, json, perm};
-use remoting::{NoParked, Outbox, Peer, ReplyTo, Response, Service};
+use remoting::{NoParked, Peer, Response, Service};
 use settings::{Settings as _, Update, UpdateError};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -57,18 +57,6 @@ impl Service for NameServer {
             GetNamesrvConfig::CODE => body(self.settings.load().to_properties_text()).into(),
             other => Response::unsupported(other).into(),
         }
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 
     fn closed(self: &Arc<Self>, peer: &Arc<Peer>) {

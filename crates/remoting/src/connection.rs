@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::limits::{IDLE_MAX, OUTBOX_BYTES_MAX, PARKED_MAX, PENDING_MAX, READ_BYTES, WRITE_STALL_MAX};
 use crate::peer::{Outgoing, Peer};
-use crate::{Answer, Outbox, ReplyTo, Response, Service};
+use crate::{Answer, Outbox, Parked, ReplyTo, Response, Service};
 
 /// How long a stopping connection waits for the answers it owes.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -130,7 +130,7 @@ impl<S: Service> Connection<S> {
             }
             if let Some((_, parked)) = self.parked.front() {
                 // Left as it is when the request is answered in time, and so rarely set: it looks again too early only.
-                let deadline = self.service.deadline(parked);
+                let deadline = parked.deadline();
                 if overdue.is_elapsed() || deadline.is_some_and(|deadline| deadline < overdue.deadline()) {
                     overdue.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + IDLE_MAX));
                 }
@@ -235,10 +235,10 @@ impl<S: Service> Connection<S> {
 
     fn settle(&mut self) {
         while let Some((_, parked)) = self.parked.front()
-            && self.service.is_ready(parked)
+            && parked.is_ready(&self.service)
         {
             let (to, parked) = self.parked.pop_front().expect("the front was looked at");
-            self.service.settle(parked, to, &mut self.outbox);
+            parked.settle(&self.service, to, &mut self.outbox);
         }
     }
 
@@ -290,7 +290,7 @@ impl<S: Service> Connection<S> {
 /// Resolves when the oldest parked request is ready; never, when there is none.
 async fn first_ready<S: Service>(service: &S, parked: &VecDeque<(ReplyTo, S::Parked)>) {
     match parked.front() {
-        Some((_, parked)) => service.ready(parked).await,
+        Some((_, parked)) => parked.ready(service).await,
         None => std::future::pending().await,
     }
 }

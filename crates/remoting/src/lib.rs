@@ -15,4 +15,4 @@ pub use listener::{Listener, Place, accept, bind};
 pub use outbox::{Outbox, ReplyTo};
 pub use peer::{CallError, Peer};
 pub use pool::Pool;
-pub use service::{Answer, NoParked, Refuse, Response, Service};
+pub use service::{Answer, NoParked, Parked, Refuse, Response, Service};

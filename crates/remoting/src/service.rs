@@ -67,7 +67,7 @@ pub enum Answer<P> {
     Now(Box<Response>),
     /// When this is done; `None` is no answer. Dropped when the connection ends.
     Later(Pin<Box<dyn Future<Output = Option<Response>> + Send>>),
-    /// The work is done and waits for the log; see [`Service::settle`].
+    /// The work is done and waits for the log; see [`Parked`].
     Parked(P),
 }
 
@@ -97,12 +97,9 @@ impl<P> Answer<P> {
 }
 
 /// Answers the requests of many connections.
-///
-/// `Parked` is how thousands of sends in flight wait for one flush without a future each: the connection keeps the
-/// values in order, waits for the first, and settles all that are ready with one write.
-pub trait Service: Send + Sync + 'static {
-    /// A request whose work is done and whose answer waits.
-    type Parked: Send + Sync;
+pub trait Service: Sized + Send + Sync + 'static {
+    /// A request whose work is done and whose answer waits; [`NoParked`] if there are none.
+    type Parked: Parked<Self>;
 
     /// Answers a request. Called in the order of arrival; must not block.
     fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<Self::Parked>;
@@ -112,27 +109,47 @@ pub trait Service: Send + Sync + 'static {
         calls()
     }
 
-    /// Whether the wait of a parked request is over.
-    fn is_ready(&self, parked: &Self::Parked) -> bool;
-
-    /// When [`Service::is_ready`] becomes true at the latest. The connection looks again then, so that not every wait
-    /// needs a timer of its own.
-    fn deadline(&self, _parked: &Self::Parked) -> Option<Instant> {
-        None
-    }
-
-    /// Resolves when [`Service::is_ready`] has become true, but for its deadline. May be dropped at any time.
-    fn ready(&self, parked: &Self::Parked) -> impl Future<Output = ()> + Send;
-
-    /// Writes the answer of a parked request that is ready.
-    fn settle(&self, parked: Self::Parked, to: ReplyTo, out: &mut Outbox);
-
     /// The connection is gone.
     fn closed(self: &Arc<Self>, _peer: &Arc<Peer>) {}
 }
 
+/// A request of a service `S` whose work is done and whose answer waits.
+///
+/// It is how thousands of sends in flight wait for one flush without a future each: the connection keeps the values in
+/// order, waits for the first, and settles all that are ready with one write.
+pub trait Parked<S>: Send + Sync {
+    /// Whether the wait is over.
+    fn is_ready(&self, service: &S) -> bool;
+
+    /// When [`Parked::is_ready`] becomes true at the latest. The connection looks again then, so that not every wait
+    /// needs a timer of its own.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Resolves when [`Parked::is_ready`] has become true, but for its deadline. May be dropped at any time.
+    fn ready(&self, service: &S) -> impl Future<Output = ()> + Send;
+
+    /// Writes the answer, once it is ready.
+    fn settle(self, service: &S, to: ReplyTo, out: &mut Outbox);
+}
+
 /// The `Parked` of a service that parks nothing: it has no values.
 pub enum NoParked {}
+
+impl<S: Sync> Parked<S> for NoParked {
+    fn is_ready(&self, _service: &S) -> bool {
+        match *self {}
+    }
+
+    async fn ready(&self, _service: &S) {
+        match *self {}
+    }
+
+    fn settle(self, _service: &S, _to: ReplyTo, _out: &mut Outbox) {
+        match self {}
+    }
+}
 
 /// A service of a side that only asks.
 #[derive(Debug, Default)]
@@ -143,17 +160,5 @@ impl Service for Refuse {
 
     fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
         Response::unsupported(request.code).into()
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }

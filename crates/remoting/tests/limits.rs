@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use protocol::Frame;
-use remoting::{Answer, CallError, Listener, Outbox, Peer, Pool, ReplyTo, Response, Service, bind};
+use remoting::{Answer, CallError, Listener, Outbox, Parked, Peer, Pool, ReplyTo, Response, Service, bind};
 use testkit::Wire;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -41,24 +41,26 @@ impl Service for Echo {
         }
     }
 
-    fn is_ready(&self, parked: &Instant) -> bool {
-        Instant::now() >= *parked
+    fn closed(self: &Arc<Self>, _peer: &Arc<Peer>) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Parked<Echo> for Instant {
+    fn is_ready(&self, _echo: &Echo) -> bool {
+        Instant::now() >= *self
     }
 
-    async fn ready(&self, _parked: &Instant) {
+    async fn ready(&self, _echo: &Echo) {
         std::future::pending().await
     }
 
-    fn deadline(&self, parked: &Instant) -> Option<Instant> {
-        Some(*parked)
+    fn deadline(&self) -> Option<Instant> {
+        Some(*self)
     }
 
-    fn settle(&self, _parked: Instant, to: ReplyTo, out: &mut Outbox) {
+    fn settle(self, _echo: &Echo, to: ReplyTo, out: &mut Outbox) {
         out.reply(to, protocol::code::SUCCESS, None, |_| {});
-    }
-
-    fn closed(self: &Arc<Self>, _peer: &Arc<Peer>) {
-        self.closed.fetch_add(1, Ordering::Relaxed);
     }
 }
 

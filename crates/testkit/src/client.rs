@@ -20,7 +20,7 @@ use protocol::request::{
     UpdateConsumerOffsetHeader,
 };
 use protocol::{Frame, Header, code, json, peer, properties, sysflag};
-use remoting::{Answer, NoParked, Outbox, Peer, Pool, ReplyTo, Service};
+use remoting::{Answer, NoParked, Peer, Pool, Service};
 
 use crate::{DEADLINE, send_frame};
 
@@ -299,18 +299,6 @@ impl Service for Notices {
     fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
         self.0.lock().push(request);
         Answer::Never
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }
 

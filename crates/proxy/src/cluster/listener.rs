@@ -7,7 +7,7 @@ use protocol::request::{
     CheckTransactionState, CheckTransactionStateHeader, NotifyUnsubscribeLite, NotifyUnsubscribeLiteHeader, Request,
 };
 use protocol::{Frame, HeaderError, properties};
-use remoting::{Answer, NoParked, Outbox, Peer, ReplyTo, Response, Service};
+use remoting::{Answer, NoParked, Peer, Response, Service};
 use tracing::debug;
 
 use super::transaction::Producers;
@@ -63,17 +63,5 @@ impl Service for Listener {
             other => return Response::unsupported(other).into(),
         };
         heard.map_or_else(Response::from, |()| Response::ok()).into()
-    }
-
-    fn is_ready(&self, parked: &NoParked) -> bool {
-        match *parked {}
-    }
-
-    async fn ready(&self, parked: &NoParked) {
-        match *parked {}
-    }
-
-    fn settle(&self, parked: NoParked, _to: ReplyTo, _out: &mut Outbox) {
-        match parked {}
     }
 }
