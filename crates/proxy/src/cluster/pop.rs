@@ -2,7 +2,7 @@
 //!
 //! Source: `ConsumerProcessor.popMessage`, `MQClientAPIImpl.processPopResponse`, `ExtraInfoUtil`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -154,26 +154,15 @@ fn popped(answer: &Answer, _topic: &str) -> Result<Popped, Error> {
     let reply = answer.header::<PopMessage>()?;
     (popped.pop_ms, popped.invisible_ms) = (reply.pop_time, reply.invisible_time);
     (popped.revive_queue, popped.rest) = (reply.revive_qid, reply.rest_num);
-    let mut infos = Infos::read(&reply).ok_or_else(|| answer.unreadable::<PopMessage>("the offsets by queue"))?;
-    let broker_name: Arc<str> = answer.broker.as_str().into();
+    let infos = Infos::read(&reply, &answer.broker.as_str().into());
+    let mut infos = infos.ok_or_else(|| answer.unreadable::<PopMessage>("the offsets by queue"))?;
     for (view, record) in records_of(&answer.frame.body) {
         // A message that comes again is under its own topic and brings its receipt.
         let made = view.property(properties::POP_CK).and_then(|text| text.parse::<Receipt>().ok());
         let receipt = made.or_else(|| {
             let retry = Retry::of_topic(view.topic());
             let queue_id = view.queue_id() as i32;
-            let (start_offset, queue_offset) = infos.next(retry, queue_id)?;
-            Some(Receipt {
-                start_offset,
-                pop_ms: reply.pop_time,
-                invisible_ms: reply.invisible_time,
-                revive_queue: reply.revive_qid,
-                retry,
-                broker_name: broker_name.clone(),
-                queue_id,
-                queue_offset,
-                log_offset: None,
-            })
+            infos.receipts.get_mut(&(retry as i32, queue_id))?.pop_front()
         });
         let receipt = receipt.ok_or_else(|| answer.unreadable::<PopMessage>("a message without an offset"))?;
         let deliveries = match receipt.is_order() {
@@ -191,33 +180,25 @@ type Queue = (i32, i32);
 /// What an answer says of its messages.
 #[derive(Debug, Default)]
 struct Infos<'a> {
-    starts: HashMap<Queue, i64>,
-    /// Places of the messages, in their order, the next one last.
-    offsets: HashMap<Queue, Vec<i64>>,
+    /// Receipts of the messages of each queue, in their order.
+    receipts: HashMap<Queue, VecDeque<Receipt>>,
     /// How often each was delivered before: by queue, and by `qo<queue>%<offset>`.
     counts: HashMap<(i32, &'a str), i32>,
 }
 
 impl<'a> Infos<'a> {
-    fn read(reply: &PopMessageReply<'a>) -> Option<Infos<'a>> {
+    fn read(reply: &PopMessageReply<'a>, broker_name: &Arc<str>) -> Option<Infos<'a>> {
         let mut infos = Infos::default();
-        for [retry, queue, start] in groups(reply.start_offset_info) {
-            infos.starts.insert((retry.parse().ok()?, queue.parse().ok()?), start.parse().ok()?);
-        }
-        for [retry, queue, offsets] in groups(reply.msg_offset_info) {
-            let offsets: Result<Vec<i64>, _> = offsets.split(',').rev().map(str::parse).collect();
-            infos.offsets.insert((retry.parse().ok()?, queue.parse().ok()?), offsets.ok()?);
+        // Nothing is said of messages that bring their receipts.
+        if reply.msg_offset_info.is_some_and(|info| !info.is_empty()) {
+            for receipt in reply.receipts(broker_name)? {
+                infos.receipts.entry((receipt.retry as i32, receipt.queue_id)).or_default().push_back(receipt);
+            }
         }
         for [retry, place, count] in groups(reply.order_count_info) {
             infos.counts.insert((retry.parse().ok()?, place), count.parse().ok()?);
         }
         Some(infos)
-    }
-
-    /// First offset of the batch, and place of the next message of a queue.
-    fn next(&mut self, retry: Retry, queue_id: i32) -> Option<(i64, i64)> {
-        let queue = (retry as i32, queue_id);
-        Some((*self.starts.get(&queue)?, self.offsets.get_mut(&queue)?.pop()?))
     }
 
     fn deliveries(&self, receipt: &Receipt) -> i32 {
