@@ -127,9 +127,9 @@ impl Parked<Port> for ParkedSend {
             code::SUCCESS
         } else if let Some(failure) = store.failure() {
             // The record may or may not survive; only success may be claimed with a receipt.
-            let remark = failure.to_string();
-            answered(crate::code::store_code(&failure));
-            return out.reply(to, crate::code::store_code(&failure), Some(&remark), |_| {});
+            let code = crate::code::store_code(&failure);
+            answered(code);
+            return out.reply(to, code, Some(&failure.to_string()), |_| {});
         } else {
             answered(code::FLUSH_DISK_TIMEOUT);
             code::FLUSH_DISK_TIMEOUT

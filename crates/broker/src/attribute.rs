@@ -9,7 +9,7 @@ use crate::Error;
 pub(crate) type Attributes = BTreeMap<String, String>;
 
 /// What a topic is for.
-pub(crate) const MESSAGE_TYPE: &str = "message.type";
+pub const MESSAGE_TYPE: &str = "message.type";
 /// Minutes after its last message that a lite topic is deleted; -1 means never.
 pub(crate) const LITE_EXPIRATION: &str = "lite.topic.expiration";
 /// Percent of pops that respect priorities.

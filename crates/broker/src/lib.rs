@@ -39,6 +39,7 @@ mod snapshot;
 mod state;
 mod stats;
 
+pub use attribute::MESSAGE_TYPE;
 pub use broker::Broker;
 pub use config::{Config, PopConfig};
 pub use error::{Error, Forbidden};

@@ -60,7 +60,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Bench(arguments) => {
             // One name server is enough for it, and any of them will do.
             let name_servers = context.config()?.name_servers;
-            let arguments = name_servers.iter().take(1).fold(arguments, |arguments, at| arguments.by_default_at(at));
+            let arguments = match name_servers.first() {
+                Some(at) => arguments.by_default_at(at),
+                None => arguments,
+            };
             Ok(tokio::task::block_in_place(|| arguments.run())?)
         }
         // The others are dropped where they are.

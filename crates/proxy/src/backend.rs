@@ -57,7 +57,7 @@ impl Topic {
     /// The attribute `message.type`.
     pub(crate) fn kind(&self) -> Option<&str> {
         match self {
-            Topic::Local(topic, _) => topic.config().attributes.get(cluster::MESSAGE_TYPE).map(String::as_str),
+            Topic::Local(topic, _) => topic.config().attributes.get(broker::MESSAGE_TYPE).map(String::as_str),
             Topic::Cluster(topic) => topic.kind.as_deref(),
         }
     }

@@ -43,7 +43,7 @@ use crate::status::Refusal;
 use crate::v2::Code;
 
 pub(crate) use self::error::Error;
-pub(crate) use self::topic::{MESSAGE_TYPE, Topic};
+pub(crate) use self::topic::Topic;
 
 /// Silence after which a client without a stream is forgotten. Source: `channelExpiredTimeout`.
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(120);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use broker::{Broker, Count, Counted, Lag, SIZE_BOUNDS, Sizes};
+use broker::{Broker, Count, Counted, Lag, MESSAGE_TYPE, SIZE_BOUNDS, Sizes};
 use parking_lot::Mutex;
 use protocol::{name, peer};
 use tokio::sync::Semaphore;
@@ -196,7 +196,7 @@ fn latencies_of(out: &mut Exposition, latencies: &Latencies) {
 
 /// Java labels each message with its own type, here it is what the topic declares. Source: `TopicMessageType`.
 fn message_type(broker: &Broker, topic: &str) -> String {
-    let declared = broker.topics().get(topic).and_then(|topic| topic.config().attributes.get("message.type").cloned());
+    let declared = broker.topics().get(topic).and_then(|topic| topic.config().attributes.get(MESSAGE_TYPE).cloned());
     declared.map_or_else(|| "unspecified".into(), |declared| declared.to_lowercase())
 }
 

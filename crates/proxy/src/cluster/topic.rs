@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use broker::MESSAGE_TYPE;
 use bytes::Bytes;
 use protocol::body::{TopicConfig, TopicRoute};
 use protocol::code;
@@ -12,9 +13,6 @@ use super::{Cluster, Error};
 use crate::backend::Share;
 use crate::limits::QUEUES_MAX;
 use crate::status::Refusal;
-
-/// The attribute of a topic that says what it takes.
-pub(crate) const MESSAGE_TYPE: &str = "message.type";
 
 /// Broker id of a master.
 pub(super) const MASTER: i64 = 0;
