@@ -13,7 +13,7 @@ use crate::parse;
 
 const EXAMPLES: &str = "\
 Examples:
-  rocketmq context add staging --namesrv mq-1:9876;mq-2:9876 --description \"two of everything\" --use
+  rocketmq context add staging --namesrv 'mq-1:9876;mq-2:9876' --description \"two of everything\" --use
   rocketmq context list
   rocketmq --context staging topic list
 

@@ -18,7 +18,7 @@ use crate::watch::Watch;
 const EXAMPLES: &str = "\
 Examples:
   rocketmq doctor
-  rocketmq doctor --namesrv mq-1:9876;mq-2:9876 --json
+  rocketmq doctor --namesrv 'mq-1:9876;mq-2:9876' --json
 
 Exit status 1 when something is wrong; things worth knowing do not count.";
 
