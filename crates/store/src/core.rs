@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Maintenance;
 use crate::clock::Clock;
+use crate::cold::ColdReads;
 use crate::io::Io;
 use crate::keys::Keys;
 use crate::log::append::Appender;
@@ -18,7 +19,6 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
-use tokio::sync::Semaphore;
 
 /// Locks are taken in this order: `maintenance`, `syncing`, `writer`, `appender`, the state of a queue, others.
 pub(crate) struct Core {
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     pub(crate) housekeeper: OnceLock<Thread>,
 
     pub(crate) stats: Counters,
-    pub(crate) blocking_reads: Semaphore,
+    pub(crate) cold_reads: ColdReads,
     /// The last write met a full disk; it is tried again.
     pub(crate) disk_full: AtomicBool,
     /// The disk is so full that retention refuses more.

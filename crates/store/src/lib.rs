@@ -23,6 +23,7 @@ mod retention;
 mod state;
 
 mod clock;
+mod cold;
 mod error;
 pub mod io;
 mod limits;

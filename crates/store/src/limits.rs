@@ -12,8 +12,12 @@ pub(crate) const SPARE_CHUNKS: usize = 16;
 /// Slices of one write; `IOV_MAX` is 1024 on Linux.
 pub(crate) const WRITE_SLICES_MAX: usize = 64;
 
-/// The longest read that is made of adjacent records. Four times what the largest pull asks for.
-pub(crate) const READ_BYTES_MAX: u64 = 4 << 20;
+/// The longest read of several records: half a millisecond of a fast device, which a sync may have to wait for.
+pub(crate) const STRETCH_BYTES: u64 = 256 << 10;
+
+/// Records with more than this between them are read one by one. Reading so much takes a device about as long as
+/// another visit.
+pub(crate) const STRETCH_GAP: u64 = 32 << 10;
 
 /// What the size field at an offset that anybody may have made up can make us read, if the limit for new records is
 /// not larger: records may be older than that limit.

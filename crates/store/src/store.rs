@@ -2,6 +2,7 @@
 
 use crate::checkpoint::Saved;
 use crate::clock::{Clock, SystemClock};
+use crate::cold::ColdReads;
 use crate::core::Core;
 use crate::error::{Doing, Error};
 use crate::io::{Disk, Io, Lock, Space};
@@ -28,7 +29,6 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use tokio::sync::Semaphore;
 
 /// The message log of one broker, its queues and its key index. See the crate's page for an overview.
 ///
@@ -115,7 +115,7 @@ impl Store {
             held_back: 0.into(),
             housekeeper: OnceLock::new(),
             stats: Counters::default(),
-            blocking_reads: Semaphore::new(options.blocking_reads_max),
+            cold_reads: ColdReads::new(options.blocking_reads_max),
             disk_full: false.into(),
             disk_refused: false.into(),
             stopping: false.into(),

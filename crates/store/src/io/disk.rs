@@ -2,7 +2,7 @@
 
 use super::{File, Io, Lock, Space};
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::fs::{Advice, FlockOperation, fadvise, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, pwritev2};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -124,6 +124,14 @@ impl File for DiskFile {
             Ok(n) if n == buf.len() => Ok(Some(n)),
             Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn without_read_ahead(&self) -> io::Result<()> {
+        match fadvise(&self.0, 0, None, Advice::Random) {
+            // File systems that keep everything in memory anyway, and sandboxes.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            result => Ok(result?),
         }
     }
 

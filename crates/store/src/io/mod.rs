@@ -45,6 +45,8 @@ pub trait File: Send + Sync + 'static {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
     /// The same without waiting for a device: `None` if that is not possible.
     fn read_now(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>>;
+    /// From now on reads bring into the system's memory what they ask for, and nothing beyond it.
+    fn without_read_ahead(&self) -> io::Result<()>;
     /// Writes a beginning of the slices and says how much.
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize>;
     /// The same, and what it wrote is durable when it returns. Of other writes that tells nothing: neither does it wait

@@ -30,6 +30,8 @@ pub struct Faults {
     pub sync: bool,
     /// Writes take a part of what they are given, now and then.
     pub short_writes: bool,
+    /// Nothing that is read is in memory.
+    pub cold: bool,
 }
 
 struct World {
@@ -321,10 +323,16 @@ impl File for SimFile {
     }
 
     fn read_now(&self, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
-        if self.world()?.rng.random_bool(0.05) {
+        let mut world = self.world()?;
+        if world.rng.random_bool(0.05) || world.faults.cold {
             return Ok(None);
         }
+        drop(world);
         self.read_at(buf, at).map(Some)
+    }
+
+    fn without_read_ahead(&self) -> io::Result<()> {
+        Ok(())
     }
 
     fn write_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize> {

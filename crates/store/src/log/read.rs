@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::error::Error;
 use crate::io::File;
-use crate::limits::{CLAIMED_BYTES, READ_BYTES_MAX};
+use crate::limits::{CLAIMED_BYTES, STRETCH_BYTES, STRETCH_GAP};
 use crate::queue::{Entry, Queue, SLOT_BYTES, Slot};
 use crate::{LogOffset, QueueOffset};
 use bytes::{Bytes, BytesMut};
@@ -22,50 +22,90 @@ pub struct Slice {
     pub bytes: Option<Bytes>,
 }
 
+/// Consecutive bytes of the log that are in memory.
+#[derive(Default)]
+struct Held {
+    start: u64,
+    bytes: Bytes,
+    /// They are the tail's, which keeps them anyway.
+    of_tail: bool,
+}
+
+impl Held {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn holds(&self, start: u64, end: u64) -> bool {
+        self.start <= start && end <= self.end()
+    }
+
+    fn get(&self, start: u64, end: u64) -> Bytes {
+        let wanted = (start - self.start) as usize..(end - self.start) as usize;
+        // A consumer that is slow to take a small slice must not keep all that was read with it.
+        if self.of_tail || wanted.len() * 2 >= self.bytes.len() {
+            self.bytes.slice(wanted)
+        } else {
+            Bytes::copy_from_slice(&self.bytes[wanted])
+        }
+    }
+}
+
 impl Core {
     pub(crate) async fn read(&self, ranges: &[(LogOffset, u32)]) -> Result<Vec<Slice>, Error> {
         // The tail may still hold what retention has deleted.
         let log_min = self.segments.range().0;
+        let visible = self.progress.visible();
         let mut slices = Vec::new();
         let mut first = 0;
-        // The piece of the tail that was found last: what follows in a queue is mostly in it as well.
-        let (mut piece_at, mut piece) = (0, Bytes::new());
+        // What was found last: what follows in a queue is mostly in it as well.
+        let mut held = Held::default();
         while let Some(&(LogOffset(start), size)) = ranges.get(first) {
-            if start < piece_at || start >= piece_at + piece.len() as u64 {
-                (piece_at, piece) = (start, self.tail.get(start).unwrap_or_default());
-            }
-            let cached = piece.get((start - piece_at) as usize..).filter(|bytes| bytes.len() >= size as usize);
-            // Adjacent ranges join as long as they lie in one piece of memory, or in one file.
-            let (segment, limit) = match &cached {
-                Some(bytes) => (None, start + bytes.len() as u64),
-                None => {
-                    let segment = self.segments.find(start);
-                    let limit = segment.as_ref().map_or(0, |s| s.end()).min(start + READ_BYTES_MAX);
-                    (segment, limit)
-                }
-            };
             let mut end = start + u64::from(size);
             let mut count = 1;
-            while let Some(&(LogOffset(next), size)) = ranges.get(first + count)
-                && next == end
-                && end + u64::from(size) <= limit
-            {
-                end += u64::from(size);
-                count += 1;
+            let is_there = start >= log_min && end <= visible;
+            if is_there && !held.holds(start, end) {
+                held = match self.tail.get(start) {
+                    Some(bytes) if bytes.len() >= size as usize => Held { start, bytes, of_tail: true },
+                    _ => self.read_stretch(&ranges[first..], visible).await?,
+                };
             }
-            let len = (end - start) as usize;
-            let bytes = match (cached, segment) {
-                _ if start < log_min || end > self.progress.visible() => None,
-                (Some(bytes), _) => Some(piece.slice_ref(&bytes[..len])),
-                (None, Some(segment)) if end <= segment.end() => {
-                    Some(self.read_file(&segment.file, start - segment.base, len).await?)
+            let bytes = if is_there && held.holds(start, end) {
+                // Adjacent ranges join as long as they lie in one piece of memory.
+                let limit = held.end().min(visible);
+                while let Some(&(LogOffset(next), size)) = ranges.get(first + count)
+                    && next == end
+                    && end + u64::from(size) <= limit
+                {
+                    end += u64::from(size);
+                    count += 1;
                 }
-                _ => None,
+                Some(held.get(start, end))
+            } else {
+                None
             };
             slices.push(Slice { first, count, bytes });
             first += count;
         }
         Ok(slices)
+    }
+
+    /// Reads the first range from its file, and with it those that follow closely: a device is visited once for all
+    /// of them.
+    async fn read_stretch(&self, ranges: &[(LogOffset, u32)], visible: u64) -> Result<Held, Error> {
+        let ends = |&(LogOffset(start), size): &(LogOffset, u32)| (start, start + u64::from(size));
+        let (start, mut end) = ends(&ranges[0]);
+        let segment = self.segments.find(start).filter(|segment| end <= segment.end());
+        let Some(segment) = segment else { return Ok(Held::default()) };
+        for (next, next_end) in ranges[1..].iter().map(ends) {
+            let is_near = next >= end && next - end <= STRETCH_GAP && next_end - start <= STRETCH_BYTES;
+            if !is_near || next_end > segment.end().min(visible) {
+                break;
+            }
+            end = next_end;
+        }
+        let bytes = self.read_file(&segment.file, start - segment.base, (end - start) as usize).await?;
+        Ok(Held { start, bytes, of_tail: false })
     }
 
     /// The record that begins exactly at `at`, which nobody vouches for.
@@ -131,8 +171,8 @@ impl Core {
         Ok(entries)
     }
 
-    /// Reads without waiting if that is possible, else on a thread that may block, of which there is a bounded
-    /// number: a group that catches up must not slow those who read the tail.
+    /// Reads without waiting if that is possible, else on a thread that may block, when it is its turn: a group that
+    /// catches up must not slow those who read the tail, nor those who wait for syncs.
     pub(crate) async fn read_file(&self, file: &Arc<dyn File>, at: u64, len: usize) -> Result<Bytes, Error> {
         let mut buf = BytesMut::zeroed(len);
         let failed = |source: std::io::Error| Error::Io { doing: "read the store".into(), source: source.into() };
@@ -141,8 +181,14 @@ impl Core {
         {
             return Ok(buf.freeze());
         }
+        let _turn = self.cold_reads.turn().await?;
+        // Whoever had the turn before may have brought it.
+        if let Some(n) = file.read_now(&mut buf, at).map_err(failed)?
+            && n == len
+        {
+            return Ok(buf.freeze());
+        }
         self.stats.cold_reads.fetch_add(1, Ordering::Relaxed);
-        let _permit = self.blocking_reads.acquire().await.map_err(|_| Error::Closed)?;
         let file = file.clone();
         let read = tokio::task::spawn_blocking(move || file.read_at(&mut buf, at).map(|n| (buf, n)));
         let (mut buf, n) = read.await.map_err(|_| Error::Closed)?.map_err(failed)?;

@@ -20,7 +20,8 @@ impl Segment {
     }
 }
 
-/// All files, oldest first, one beginning where the other ends.
+/// All files, oldest first, one beginning where the other ends. Who reads old messages says how far: what the system
+/// would read ahead on its own keeps the device from those who wait for syncs.
 pub(crate) struct Segments {
     io: Arc<dyn Io>,
     dir: PathBuf,
@@ -40,6 +41,7 @@ impl Segments {
         for (i, &base) in bases.iter().enumerate() {
             let path = path_of(&dir, base);
             let file = io.open(&path).doing("open", &path)?;
+            file.without_read_ahead().doing("open", &path)?;
             let mut len = file.size().doing("measure", &path)?;
             if i + 1 == bases.len() && len == 0 {
                 file.set_len(segment_bytes).doing("extend", &path)?;
@@ -91,6 +93,7 @@ impl Segments {
             };
             let path = path_of(&self.dir, base);
             let file = self.io.create(&path)?;
+            file.without_read_ahead()?;
             file.set_len(self.segment_bytes)?;
             file.sync()?;
             self.io.sync_dir(&self.dir)?;

@@ -123,7 +123,7 @@ impl Core {
         self.disk_full.store(false, Ordering::Relaxed);
         if self.options.flush == Flush::Sync
             && !writer.unsynced.is_empty()
-            && let Err(error) = self.sync_segments(std::mem::take(&mut writer.unsynced))
+            && let Err(error) = self.sync_segments(&std::mem::take(&mut writer.unsynced))
         {
             return self.fail("sync", &error);
         }
@@ -150,7 +150,7 @@ impl Core {
         if unsynced.is_empty() {
             return Turn::Idle;
         }
-        if let Err(error) = self.sync_segments(unsynced) {
+        if let Err(error) = self.sync_segments(&unsynced) {
             return self.fail("sync", &error);
         }
         self.progress.flushed.raise(written, &mut Vec::new());
@@ -211,10 +211,7 @@ impl Core {
             // A sync of the file would wait for the zeros ahead as well. A full disk may be reported late, by the sync
             // within this call: then all of it is written again, so what is said of it later is true.
             let n = if self.options.flush == Flush::Sync && whole && writer.unsynced.is_empty() {
-                let started = Instant::now();
-                let n = segment.file.write_synced_at(&slices, writer.done - segment.base)?;
-                self.stats.synced(started.elapsed());
-                n
+                self.timed(|| segment.file.write_synced_at(&slices, writer.done - segment.base))?
             } else {
                 if !writer.unsynced.iter().any(|unsynced| unsynced.base == segment.base) {
                     writer.unsynced.push(segment.clone());
@@ -228,13 +225,15 @@ impl Core {
         }
     }
 
-    fn sync_segments(&self, segments: Vec<Arc<Segment>>) -> io::Result<()> {
+    fn sync_segments(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
+        self.timed(|| segments.iter().try_for_each(|segment| segment.file.sync()))
+    }
+
+    fn timed<T>(&self, sync: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let started = Instant::now();
-        for segment in segments {
-            segment.file.sync()?;
-        }
+        let done = self.cold_reads.minding(sync)?;
         self.stats.synced(started.elapsed());
-        Ok(())
+        Ok(done)
     }
 
     /// Ends the log: nothing is known about the pages that were being written, and a later success would prove

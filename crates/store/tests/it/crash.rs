@@ -86,7 +86,7 @@ fn history(seed: u64) {
                     if synced && rng.random_bool(0.3) {
                         // The log is flushed, so the faults meet derived files only, and must do no harm.
                         let [write, sync, full] = std::array::from_fn(|_| rng.random_bool(0.4));
-                        sim.disk.set_faults(Faults { write, sync, full, short_writes: false });
+                        sim.disk.set_faults(Faults { write, sync, full, ..Faults::default() });
                         let _ = store.checkpoint(None);
                         let _ = store.merge_keys();
                         sim.disk.set_faults(Faults::default());

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 use store::io::Space;
 use store::io::sim::Faults;
-use store::{Error, Flush};
+use store::{Error, Flush, QueueOffset};
 
 #[test]
 fn a_failed_sync_answers_every_waiter_and_stops_the_log() {
@@ -148,4 +148,33 @@ fn closing_does_not_wait_for_room_on_a_full_disk() {
     drop(store);
     sim.disk.set_faults(Faults::default());
     assert!(!sim.open().1.clean);
+}
+
+#[test]
+fn messages_that_lie_close_cost_one_visit_to_the_device() {
+    // Between two messages of a queue others have so many bytes; 30 messages then take so many visits.
+    for (between, visits) in [(500, 1..=1), (20_000, 3..=4), (40_000, 30..=30)] {
+        let mut sim = Sim::new(0);
+        sim.options.segment_bytes = 4 << 20;
+        let (store, _) = sim.open();
+        let wanted: Vec<String> = (0..30).map(|i| format!("{i:0500}")).collect();
+        for body in &wanted {
+            append(&store, "T", body);
+            append(&store, "Others", &"x".repeat(between));
+        }
+        store.close().expect("closes");
+        drop(store);
+
+        // What was just written is in memory; a store that was just opened has none of it.
+        let (store, _) = sim.open();
+        let queue = store.queue("T", 0);
+        let entries = block(store.entries(&queue, QueueOffset(0), 100)).expect("the entries are read");
+        let ranges: Vec<_> = entries.iter().map(|entry| (entry.log_offset, entry.size)).collect();
+        sim.disk.set_faults(Faults { cold: true, ..Faults::default() });
+        let before = store.stats().cold_reads;
+        let slices = block(store.read(&ranges)).expect("the records are read");
+        assert!(visits.contains(&(store.stats().cold_reads - before)), "{between}: {}", store.stats().cold_reads);
+        assert_eq!(slices.len(), 30);
+        assert_eq!(bodies(&store, &queue), wanted);
+    }
 }
