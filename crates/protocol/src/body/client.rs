@@ -2,24 +2,61 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::MessageQueue;
 use crate::json::Keyed;
 use crate::peer::Language;
 
-/// How a group shares messages.
+/// How a group shares messages. The C++ client writes enums as numbers, which Java's JSON library takes as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", from = "String")]
 pub enum MessageModel {
     /// Every member receives everything.
     Broadcasting,
-    /// Members choose lite topics, each message goes to one who chose. Since 5.5.0.
-    LiteSelective,
     /// Each message goes to one member.
     #[default]
-    #[serde(other)]
     Clustering,
+    /// Members choose lite topics, each message goes to one who chose. Since 5.5.0.
+    LiteSelective,
+}
+
+impl From<String> for MessageModel {
+    fn from(name: String) -> MessageModel {
+        match name.as_str() {
+            "BROADCASTING" | "0" => MessageModel::Broadcasting,
+            "LITE_SELECTIVE" | "2" => MessageModel::LiteSelective,
+            _ => MessageModel::Clustering,
+        }
+    }
+}
+
+/// In the order of their numbers. Source: `ConsumeType`.
+const CONSUME_TYPES: [&str; 3] = ["CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP"];
+
+/// In the order of their numbers. Source: `ConsumeFromWhere`.
+const CONSUME_FROM: [&str; 6] = [
+    "CONSUME_FROM_LAST_OFFSET",
+    "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+    "CONSUME_FROM_MIN_OFFSET",
+    "CONSUME_FROM_MAX_OFFSET",
+    "CONSUME_FROM_FIRST_OFFSET",
+    "CONSUME_FROM_TIMESTAMP",
+];
+
+fn consume_type<'de, D: Deserializer<'de>>(given: D) -> Result<Option<String>, D::Error> {
+    named(&CONSUME_TYPES, given)
+}
+
+fn consume_from<'de, D: Deserializer<'de>>(given: D) -> Result<Option<String>, D::Error> {
+    named(&CONSUME_FROM, given)
+}
+
+/// A name, for which its number may stand.
+fn named<'de, D: Deserializer<'de>>(names: &[&str], given: D) -> Result<Option<String>, D::Error> {
+    let given = Option::<String>::deserialize(given)?;
+    let by_number = |given: &str| names.get(given.parse::<usize>().ok()?).map(|name| (*name).to_owned());
+    Ok(given.map(|given| by_number(&given).unwrap_or(given)))
 }
 
 /// Body of a heartbeat. Source: `HeartbeatData`.
@@ -44,8 +81,10 @@ pub struct HeartbeatData {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerData {
     /// Where a new group starts.
+    #[serde(deserialize_with = "consume_from")]
     pub consume_from_where: Option<String>,
     /// `CONSUME_ACTIVELY`, `CONSUME_PASSIVELY` or `CONSUME_POP`.
+    #[serde(deserialize_with = "consume_type")]
     pub consume_type: Option<String>,
     /// Group.
     pub group_name: String,
@@ -210,4 +249,31 @@ pub fn reset_offset_body<'q>(offsets: impl IntoIterator<Item = (&'q MessageQueue
         table.entry(queue, &offset);
     }
     format!("{{\"offsetTable\":{}}}", table.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn a_heartbeat_of_the_cpp_client_has_numbers_for_names() {
+        // As version 1.2.4 writes it.
+        let body =
+            br#"{"clientID":"1@DEFAULT","consumerDataSet":[{"consumeFromWhere":4,"consumeType":1,"groupName":"G",
+            "messageModel":0,"subscriptionDataSet":[{"codeSet":[0,0],"subString":"a || b","subVersion":"1795377144552",
+            "tagsSet":["a","b"],"topic":"T"}]}],"producerDataSet":[{"groupName":"P"}]}"#;
+        let heartbeat: HeartbeatData = json::parse(body).unwrap();
+        let consumer = &heartbeat.consumer_data_set[0];
+        assert_eq!(consumer.consume_from_where.as_deref(), Some("CONSUME_FROM_FIRST_OFFSET"));
+        assert_eq!(consumer.consume_type.as_deref(), Some("CONSUME_PASSIVELY"));
+        assert_eq!(consumer.message_model, MessageModel::Broadcasting);
+        assert_eq!(consumer.subscription_data_set[0].sub_version, 1_795_377_144_552);
+        for (number, model) in [(1, "CLUSTERING"), (2, "LITE_SELECTIVE")] {
+            let by =
+                |text: &str| json::parse::<ConsumerData>(format!(r#"{{"messageModel":{text}}}"#).as_bytes()).unwrap();
+            let (named, numbered) = (by(&format!("{model:?}")), by(&number.to_string()));
+            assert_eq!((numbered.message_model, json::to_vec(&numbered)), (named.message_model, json::to_vec(&named)));
+        }
+    }
 }
