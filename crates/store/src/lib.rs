@@ -23,7 +23,7 @@ mod retention;
 mod state;
 
 mod clock;
-mod cold;
+mod device;
 mod error;
 pub mod io;
 mod limits;
