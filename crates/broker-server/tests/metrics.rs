@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use broker_server::{MetricsExporterType, Node as Inner, Remote, Settings};
+use broker_server::{Node as Inner, Remote, Settings};
+use metrics::ExporterType;
 use protocol::body::TopicConfig;
 use testkit::{Message, Node, Pull};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,7 +142,7 @@ async fn ten_thousand_topics_are_a_quick_scrape_of_bounded_size() {
 
 #[tokio::test]
 async fn series_beyond_the_limit_are_added_up() {
-    let node = Node::start_with(Default::default(), |settings| settings.metrics_series_max = 2).await;
+    let node = Node::start_with_metrics(|metrics| metrics.series_max = 2).await;
     let client = node.client().await;
     for topic in ["a", "b", "c", "d"] {
         client.send(topic, 0, &Message::new("b")).await.expect("it is stored");
@@ -170,7 +171,7 @@ async fn health_and_readiness_and_nothing_else() {
     assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
 }
 
-async fn start(port: u16, exporter: MetricsExporterType) -> Result<Inner, broker_server::StartError> {
+async fn start(port: u16, exporter_type: ExporterType) -> Result<Inner, broker_server::StartError> {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         bind_address: [127, 0, 0, 1].into(),
@@ -178,27 +179,26 @@ async fn start(port: u16, exporter: MetricsExporterType) -> Result<Inner, broker
         fast_listen_port: Some(0),
         store_dir: dir.path().to_owned(),
         segment_bytes: 1 << 20,
-        metrics_port: port,
-        metrics_exporter_type: exporter,
         ..Settings::default()
     };
-    Inner::start(settings, Vec::<Remote>::new()).await
+    let metrics = metrics::Settings { port, exporter_type, ..Default::default() };
+    Inner::start(settings, metrics, Vec::<Remote>::new()).await
 }
 
 #[tokio::test]
 async fn a_taken_port_stops_only_who_asked_for_it() {
     // Whoever has the default port, it is taken.
     let _default = TcpListener::bind("127.0.0.1:5557").await;
-    let node = start(5557, MetricsExporterType::Prom).await.expect("it starts without metrics");
+    let node = start(5557, ExporterType::Prom).await.expect("it starts without metrics");
     assert_eq!(node.metrics_address(), None);
     node.stop().await;
 
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = taken.local_addr().expect("it has one").port();
-    let error = start(port, MetricsExporterType::Prom).await.err().expect("it is refused").to_string();
+    let error = start(port, ExporterType::Prom).await.err().expect("it is refused").to_string();
     assert!(error.contains(&port.to_string()) && error.contains("in use"), "{error}");
 
-    let node = start(port, MetricsExporterType::Disable).await.expect("it needs no port");
+    let node = start(port, ExporterType::Disable).await.expect("it needs no port");
     assert_eq!(node.metrics_address(), None);
     node.stop().await;
 }

@@ -38,7 +38,6 @@ impl Cluster {
                 bind_address: [127, 0, 0, 1].into(),
                 listen_port: 0,
                 fast_listen_port: Some(0),
-                metrics_port: 0,
                 store_dir: dir.path().join(name),
                 segment_bytes: 4 << 20,
                 transaction_timeout: Duration::from_millis(200),
@@ -47,7 +46,11 @@ impl Cluster {
                 ..broker_server::Settings::default()
             };
             let registry = Remote::new(name_server.address().to_string(), names.clone());
-            brokers.push(Node::start(settings, vec![registry]).await.unwrap());
+            brokers.push(
+                Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, vec![registry])
+                    .await
+                    .unwrap(),
+            );
         }
         let mut cluster = ClusterSettings { bind_address: [127, 0, 0, 1].into(), ..ClusterSettings::default() };
         cluster.set("namesrvAddr", &name_server.address().to_string()).unwrap();
