@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use broker::EndTransaction;
 use broker_server::{Node as Inner, Remote, Settings};
 use metrics::ExporterType;
 use protocol::body::TopicConfig;
-use testkit::{Message, Node, Pull};
+use testkit::{Message, Node, Pop, Pull, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -96,6 +97,76 @@ async fn what_happened_is_shown_under_rocketmqs_names() {
     let shown = scrape(metrics_of(&node)).await;
     assert_eq!(shown[&format!("rocketmq_consumer_lag_messages{{{labels}}}")], 0.0);
     assert_eq!(shown[&format!("rocketmq_consumer_lag_seconds{{{labels}}}")], 0.0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn timers_and_transactions_are_counted_by_topic() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    client.create_topic("T", 1).await.expect("it is made");
+    let at = |ahead_ms: i64| (node.inner().broker().now_ms() + ahead_ms).to_string();
+    for ahead_ms in [200, 30_000, 7_200_000] {
+        let message = Message::new("later").property("TIMER_DELIVER_MS", &at(ahead_ms));
+        client.send("T", 0, &message).await.expect("it is stored");
+    }
+    for (number, commit) in [true, true, false].into_iter().enumerate() {
+        let half = Message::new("half").property("TRAN_MSG", "true").property("PGROUP", "G");
+        let sent = client.send("T", 0, &half.unique_key(&format!("K{number}"))).await.expect("it is stored");
+        let log_offset = i64::from_str_radix(&sent.msg_id[16..], 16).expect("an id ends with a place in the log");
+        let end =
+            EndTransaction { producer_group: "G", queue_offset: sent.offset, log_offset, commit, from_check: false };
+        node.inner().broker().end_transaction(&end).await.expect("it is decided");
+    }
+    let half = Message::new("half").property("TRAN_MSG", "true").property("PGROUP", "G").unique_key("K3");
+    client.send("T", 0, &half).await.expect("it is stored");
+    // Two commits and the first timer.
+    eventually("all three are delivered", async || (client.range("T", 0).await.1 == 3).then_some(())).await;
+
+    let shown = scrape(metrics_of(&node)).await;
+    let local = r#"storage_type="local",storage_medium="disk","#;
+    for (name, value) in [
+        (r#"rocketmq_commit_messages_total{topic="T",}"#.to_owned(), 2.0),
+        (r#"rocketmq_rollback_messages_total{topic="T",}"#.to_owned(), 1.0),
+        ("rocketmq_half_messages{}".to_owned(), 1.0),
+        // The messages of these tests were born long ago.
+        (r#"rocketmq_finish_message_latency_milliseconds_count{topic="T",}"#.to_owned(), 2.0),
+        (format!(r#"rocketmq_timer_enqueue_total{{{local}topic="T",}}"#), 3.0),
+        (format!(r#"rocketmq_timer_dequeue_total{{{local}topic="T",}}"#), 1.0),
+        (format!(r#"rocketmq_timer_dequeue_lag{{{local}}}"#), 0.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="5",}}"#), 0.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="60",}}"#), 1.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="14400",}}"#), 1.0),
+        (format!(r#"rocketmq_delay_message_latency_seconds_count{{{local}topic="T",}}"#), 3.0),
+    ] {
+        assert_eq!(shown.get(&name), Some(&value), "{name} in {shown:#?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn popped_messages_are_behind_but_not_ready() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    client.create_topic("T", 1).await.expect("it is made");
+    for body in ["1", "2", "3", "4", "5"] {
+        client.send("T", 0, &Message::new(body)).await.expect("it is stored");
+    }
+    // A group that pulls has in hand what only its members know.
+    client.commit("pulls", "T", 0, 1).await.expect("it is kept");
+    let pop =
+        Pop { group: "G", topic: "T", max: 2, invisible: Duration::from_secs(60), wait: Duration::ZERO, order: false };
+    let popped = pop.messages(&client.call(pop.frame()).await).expect("it may be popped");
+    assert_eq!(popped.len(), 2);
+    client.call(pop.ack(&popped[0].1)).await;
+
+    let shown = scrape(metrics_of(&node)).await;
+    let of = |what: &str, group: &str| {
+        let labels = format!(r#"topic="T",consumer_group="{group}",is_retry="false",is_system="false","#);
+        shown.get(&format!("rocketmq_consumer_{what}_messages{{{labels}}}")).copied()
+    };
+    assert_eq!([of("lag", "G"), of("ready", "G"), of("inflight", "G")], [Some(4.0), Some(3.0), Some(1.0)]);
+    assert_eq!([of("lag", "pulls"), of("ready", "pulls"), of("inflight", "pulls")], [Some(4.0), None, None]);
     node.stop().await;
 }
 

@@ -38,6 +38,8 @@ impl Writer for Text {
         };
         self.name = match name.unit {
             "" => name.base.to_owned(),
+            // What OpenTelemetry's exporter for Prometheus makes of it.
+            "ms" => format!("{}_milliseconds", name.base),
             unit => format!("{}_{unit}", name.base),
         };
         let _ = writeln!(self.text, "# HELP {0} {help}\n# TYPE {0} {kind}", self.name);

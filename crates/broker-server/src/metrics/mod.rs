@@ -5,12 +5,13 @@
 //! counters and tables that exist anyway.
 
 mod age;
+mod later;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker::{Broker, Count, Counted, Lag, MESSAGE_TYPE, SIZE_BOUNDS, Sizes};
+use broker::{Broker, Count, Counted, Lag, MESSAGE_TYPE, SIZE_BOUNDS, Spread};
 use metrics::{Collected, Exposition, Kind, Name, Source, Value};
 use parking_lot::Mutex;
 use protocol::{name, peer};
@@ -88,9 +89,11 @@ impl Source for Monitor {
             latencies_of(out, &monitor.context.latencies);
             by_group(out, broker);
             behind(out, broker, &lags, &latencies);
-            in_flight(out, broker);
             connections(out, broker);
             store(out, broker, oldest_ms);
+            later::timers(out, broker);
+            later::transactions(out, broker);
+            later::popped(out, broker);
         })
     }
 }
@@ -119,6 +122,15 @@ fn counts(broker: &Broker, what: Counted) -> BTreeMap<String, Count> {
     counts
 }
 
+/// How what was counted spreads, and its sum, in the order of the topics.
+fn spreads(broker: &Broker, what: Counted) -> BTreeMap<String, (Spread, u64)> {
+    let mut spreads = BTreeMap::new();
+    broker.stats().each_spread(what, |topic, spread, sum| {
+        spreads.insert(topic.to_owned(), (spread, sum));
+    });
+    spreads
+}
+
 fn messages_in(out: &mut Exposition<'_>, broker: &Broker) {
     let counts = counts(broker, Counted::Put);
     let kinds: BTreeMap<&str, String> =
@@ -140,10 +152,7 @@ fn messages_in(out: &mut Exposition<'_>, broker: &Broker) {
 }
 
 fn sizes(out: &mut Exposition<'_>, broker: &Broker) {
-    let mut topics: BTreeMap<String, (Sizes, u64)> = BTreeMap::new();
-    broker.stats().each_size(|topic, sizes, bytes| {
-        topics.insert(topic.to_owned(), (sizes, bytes));
-    });
+    let topics = spreads(broker, Counted::Put);
     let kinds: Vec<String> = topics.keys().map(|topic| message_type(broker, topic)).collect();
     let all = topics.iter().zip(&kinds).map(|((topic, (sizes, bytes)), kind)| {
         let is_system = truth(broker.is_system_topic(topic));
@@ -207,6 +216,12 @@ fn by_group(out: &mut Exposition<'_>, broker: &Broker) {
 }
 
 fn behind(out: &mut Exposition<'_>, broker: &Broker, lags: &[Lag], latencies: &[Option<i64>]) {
+    let in_flight = later::in_flight(broker);
+    let popping = popping_groups(broker);
+    let key = |lag: &Lag| (lag.topic.clone(), lag.group.clone());
+    // A pop moves the offset, so what is in flight comes on top of what the offset says. Others have in hand what only
+    // their members know.
+    let popped: Vec<u64> = lags.iter().map(|lag| in_flight.get(&key(lag)).copied().unwrap_or(0)).collect();
     let mut family = |name: Name<'_>, help: &str, of: &dyn Fn(usize) -> Option<Value>| {
         out.family(name, Kind::Gauge, help, |family| {
             for (at, lag) in lags.iter().enumerate() {
@@ -224,36 +239,33 @@ fn behind(out: &mut Exposition<'_>, broker: &Broker, lags: &[Lag], latencies: &[
         });
     };
     let help = "Messages a group has not consumed yet.";
-    family("rocketmq_consumer_lag_messages".into(), help, &|at| Some(lags[at].messages.into()));
+    family("rocketmq_consumer_lag_messages".into(), help, &|at| Some((lags[at].messages + popped[at]).into()));
+    let help = "Messages that nobody has popped yet, for groups that pop.";
+    let pops = |at: usize| popped[at] > 0 || popping.contains(&lags[at].group);
+    family("rocketmq_consumer_ready_messages".into(), help, &|at| pops(at).then(|| lags[at].messages.into()));
+    let help = "Popped messages that wait for an ack.";
+    family("rocketmq_consumer_inflight_messages".into(), help, &|at| pops(at).then(|| popped[at].into()));
     let help = "Age of the oldest message a group has not consumed yet, in milliseconds.";
     family(("rocketmq_consumer_lag_latency", "milliseconds").into(), help, &|at| latencies[at].map(Value::from));
     let help = "Age of the oldest message a group has not consumed yet.";
     family("rocketmq_consumer_lag_seconds".into(), help, &|at| latencies[at].map(|ms| (ms as f64 / 1000.0).into()));
 }
 
-/// Of groups that pop: what others have in hand only their members know.
-fn in_flight(out: &mut Exposition<'_>, broker: &Broker) {
-    let all = broker.in_flight();
-    let help = "Popped messages that wait for an ack.";
-    out.family("rocketmq_consumer_inflight_messages", Kind::Gauge, help, |family| {
-        for (topic, group, count) in &all {
-            let retry = truth(topic.starts_with(name::RETRY_PREFIX));
-            let system = truth(broker.is_system_topic(topic));
-            let labels = [
-                ("topic", topic.as_str()),
-                ("consumer_group", group.as_str()),
-                ("is_retry", retry),
-                ("is_system", system),
-            ];
-            family.add(&labels, *count);
-        }
-    });
+/// Groups whose members that are online pop.
+fn popping_groups(broker: &Broker) -> BTreeSet<String> {
+    let sessions = broker.sessions();
+    let pops = |group: &String| {
+        sessions
+            .consumer_connection(group)
+            .is_some_and(|members| members.consume_type.as_deref() == Some("CONSUME_POP"))
+    };
+    sessions.consumer_groups().into_iter().filter(pops).collect()
 }
 
 fn connections(out: &mut Exposition<'_>, broker: &Broker) {
     let lower = |language: peer::Language| language.name().unwrap_or("OTHER").to_lowercase();
     let mut producers = BTreeMap::<(String, String), u64>::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for producer in broker.sessions().all_producers().into_values().flatten() {
         // A client that is in several groups has one connection.
         if seen.insert(producer.remote_ip) {
@@ -301,11 +313,13 @@ fn connections(out: &mut Exposition<'_>, broker: &Broker) {
     });
 }
 
+/// Where the log is. Source: `DefaultStoreMetricsManager.newAttributesBuilder`.
+const LOCAL: [(&str, &str); 2] = [("storage_type", "local"), ("storage_medium", "disk")];
+
 fn store(out: &mut Exposition<'_>, broker: &Broker, oldest_ms: Option<i64>) {
     let store = broker.store();
-    let local = [("storage_type", "local"), ("storage_medium", "disk")];
     let mut gauge = |name: Name<'_>, help: &str, value: Value| {
-        out.family(name, Kind::Gauge, help, |family| family.add(&local, value));
+        out.family(name, Kind::Gauge, help, |family| family.add(&LOCAL, value));
     };
     let (min, max) = store.log_range();
     gauge(("rocketmq_storage_size", "bytes").into(), "Bytes of messages that are kept.", (max.0 - min.0).into());
@@ -316,24 +330,10 @@ fn store(out: &mut Exposition<'_>, broker: &Broker, oldest_ms: Option<i64>) {
     let kept_ms = oldest_ms.map_or(0, |oldest_ms| broker.now_ms() - oldest_ms);
     let help = "Age of the oldest message that is kept.";
     gauge(("rocketmq_storage_message_reserve_time", "milliseconds").into(), help, kept_ms.into());
-    let late = ("rocketmq_timer_dequeue_latency", "milliseconds").into();
-    gauge(late, "How late the next timer is.", broker.timer_lag_ms().into());
     if let Ok(usage) = store.usage() {
         let help = "Share of the disk that is in use, 0 to 1.";
         gauge("rocketmq_storage_disk_used_ratio".into(), help, usage.space.used_ratio().into());
     }
-    out.single(
-        "rocketmq_timing_messages",
-        Kind::Gauge,
-        "Messages that wait for a time of their own.",
-        broker.pending_timers(),
-    );
-    let help = "Popped messages that wait for an ack.";
-    out.single("rocketmq_pop_checkpoint_buffer_size", Kind::Gauge, help, broker.invisible_messages());
-    let help = "How late the next popped message is that was not acked in time.";
-    out.single(("rocketmq_pop_revive_latency", "milliseconds"), Kind::Gauge, help, broker.revive_lag_ms());
-    let help = "Half messages that wait for the decision of their producer.";
-    out.single("rocketmq_half_messages", Kind::Gauge, help, broker.open_transactions());
     let stats = store.stats();
     out.single("rocketmq_storage_syncs_total", Kind::Counter, "Syncs of the log.", stats.syncs);
     let help = "Time that syncs of the log took.";
