@@ -14,12 +14,14 @@ mod otlp;
 mod text;
 
 mod http;
+mod latency;
 mod process;
 mod push;
 
 mod limits;
 
 pub use self::exposition::{Distribution, Exposition, Family, Kind, Name, Value};
+pub use self::latency::{Latencies, Requests, Times, requests};
 pub use self::metrics::{Metrics, StartError};
 pub use self::settings::{ExporterType, Pairs, Settings};
 pub use self::source::{Collected, Source};

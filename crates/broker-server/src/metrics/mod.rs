@@ -16,7 +16,6 @@ use metrics::{Collected, Exposition, Kind, Name, Source, Value};
 use parking_lot::Mutex;
 use protocol::{name, peer};
 
-use crate::latency::{BOUNDS_MS, Latencies, request_name};
 use crate::service::Context;
 use age::Ages;
 
@@ -86,7 +85,7 @@ impl Source for Monitor {
             tables(out, broker);
             messages_in(out, broker);
             sizes(out, broker);
-            latencies_of(out, &monitor.context.latencies);
+            monitor.context.latencies.show(out);
             by_group(out, broker);
             behind(out, broker, &lags, &latencies);
             connections(out, broker);
@@ -164,27 +163,6 @@ fn sizes(out: &mut Exposition<'_>, broker: &Broker) {
     });
     let all = all.collect::<Vec<_>>();
     out.histogram("rocketmq_message_size", "Sizes of the records stored, of a batch the mean.", &SIZE_BOUNDS, &all);
-}
-
-fn latencies_of(out: &mut Exposition<'_>, latencies: &Latencies) {
-    let kinds = latencies.all().into_iter().map(|(kind, counts, sum)| {
-        let response = kind.response.name().unwrap_or("OTHER").to_lowercase();
-        (request_name(kind.request), response, kind, counts, sum)
-    });
-    let kinds = kinds.collect::<Vec<_>>();
-    let all = kinds.iter().map(|(request, response, kind, counts, sum)| {
-        let labels = vec![
-            ("protocol_type", "remoting"),
-            ("request_code", request.as_str()),
-            ("response_code", response.as_str()),
-            ("is_long_polling", truth(kind.polling)),
-            ("result", if kind.oneway { "oneway" } else { "success" }),
-        ];
-        (labels, *counts, *sum)
-    });
-    let all = all.collect::<Vec<_>>();
-    let help = "Time from a request to its answer, in milliseconds.";
-    out.histogram(("rocketmq_rpc_latency", "milliseconds"), help, &BOUNDS_MS, &all);
 }
 
 /// Java labels each message with its own type, here it is what the topic declares. Source: `TopicMessageType`.

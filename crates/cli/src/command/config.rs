@@ -74,7 +74,11 @@ impl Role {
                 vec![Box::new(broker_server::Settings::default()), Box::new(metrics::Settings::default())]
             }
             Role::Namesrv => vec![Box::new(namesrv::Settings::default())],
-            Role::Proxy => vec![Box::new(proxy::ClusterSettings::default()), Box::new(proxy::Settings::default())],
+            Role::Proxy => vec![
+                Box::new(proxy::ClusterSettings::default()),
+                Box::new(metrics::Settings::default()),
+                Box::new(proxy::Settings::default()),
+            ],
         }
     }
 }

@@ -75,7 +75,7 @@ impl BrokerArgs {
             &[
                 ("broker", format!("{}, fast port {}, {names}", node.address(), node.fast_address().port())),
                 ("name servers", name_servers),
-                ("metrics", metrics_text(&node)),
+                ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("flush", flush),
             ],

@@ -122,7 +122,7 @@ impl ServerArgs {
                 ("name server", name_server.address().to_string()),
                 ("broker", format!("{broker_at}, {names}")),
                 ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
-                ("metrics", metrics_text(&node)),
+                ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),
             ],
