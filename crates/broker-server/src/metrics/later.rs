@@ -1,7 +1,5 @@
 //! What waits for a time or for a decision: timers, transactions, popped messages.
 
-use std::collections::BTreeMap;
-
 use broker::{Broker, COMMIT_BOUNDS_S, Counted, DELAY_BOUNDS_S, TIMER_BOUNDS_S};
 use metrics::{Exposition, Kind, Name};
 
@@ -61,11 +59,6 @@ pub(super) fn popped(out: &mut Exposition<'_>, broker: &Broker) {
     out.single("rocketmq_pop_checkpoint_buffer_size", Kind::Gauge, help, broker.invisible_messages());
     let help = "How late the next popped message is that was not acked in time.";
     out.single(("rocketmq_pop_revive_latency", "milliseconds"), Kind::Gauge, help, broker.revive_lag_ms());
-}
-
-/// Popped messages that wait for an ack, by topic and group.
-pub(super) fn in_flight(broker: &Broker) -> BTreeMap<(String, String), u64> {
-    broker.in_flight().into_iter().map(|(topic, group, count)| ((topic, group), count)).collect()
 }
 
 fn by_topic(out: &mut Exposition<'_>, broker: &Broker, name: &str, help: &str, what: Counted, labels: &[(&str, &str)]) {

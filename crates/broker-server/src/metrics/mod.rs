@@ -194,12 +194,16 @@ fn by_group(out: &mut Exposition<'_>, broker: &Broker) {
 }
 
 fn behind(out: &mut Exposition<'_>, broker: &Broker, lags: &[Lag], latencies: &[Option<i64>]) {
-    let in_flight = later::in_flight(broker);
+    // In the order of topics and groups.
+    let in_flight = broker.in_flight();
     let popping = popping_groups(broker);
-    let key = |lag: &Lag| (lag.topic.clone(), lag.group.clone());
     // A pop moves the offset, so what is in flight comes on top of what the offset says. Others have in hand what only
     // their members know.
-    let popped: Vec<u64> = lags.iter().map(|lag| in_flight.get(&key(lag)).copied().unwrap_or(0)).collect();
+    let count = |lag: &Lag| {
+        let found = in_flight.binary_search_by(|(topic, group, _)| (topic, group).cmp(&(&lag.topic, &lag.group)));
+        found.map_or(0, |at| in_flight[at].2)
+    };
+    let popped: Vec<u64> = lags.iter().map(count).collect();
     let mut family = |name: Name<'_>, help: &str, of: &dyn Fn(usize) -> Option<Value>| {
         out.family(name, Kind::Gauge, help, |family| {
             for (at, lag) in lags.iter().enumerate() {
