@@ -83,6 +83,8 @@ async fn answer<S: Source>(monitor: &Monitor<S>, request: &Request<Incoming>) ->
             return response;
         }
         "/metrics" => {
+            // The semaphore is never closed.
+            let _permit = monitor.scraping.acquire().await;
             let shown = monitor.write(Exposed::new).await.map(Exposed::into_string).unwrap_or_default();
             return text(StatusCode::OK, METRICS, shown);
         }

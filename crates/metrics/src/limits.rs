@@ -24,5 +24,8 @@ pub(crate) const PUSH_ATTEMPTS: u32 = 3;
 /// Pause after the first attempt; it doubles with each.
 pub(crate) const PUSH_PAUSE: Duration = Duration::from_secs(1);
 
+/// Time that the last round has while a server stops: nobody restarts a server for its metrics.
+pub(crate) const LAST_ROUND: Duration = Duration::from_secs(3);
+
 /// Length of an answer of a collector: it says what it did not take.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;

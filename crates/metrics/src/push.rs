@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use crate::limits::{
-    ANSWER_BYTES_MAX, POINTS_OF_A_LINE, POINTS_OF_A_PUSH, PUSH_ATTEMPTS, PUSH_PAUSE, REQUESTS_WAITING,
+    ANSWER_BYTES_MAX, LAST_ROUND, POINTS_OF_A_LINE, POINTS_OF_A_PUSH, PUSH_ATTEMPTS, PUSH_PAUSE, REQUESTS_WAITING,
 };
 use crate::otlp::{Known, Otlp, Request, Round};
 use crate::settings::{ExporterType, Settings};
@@ -47,9 +47,6 @@ struct Collector {
     timeout: Duration,
 }
 
-/// Time that the last round has when metrics go into the log.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
 impl Push {
     /// What the settings ask for, if anything. Nothing is sent yet, and the collector may be down.
     ///
@@ -76,13 +73,9 @@ impl Push {
                 self.tell(outcome);
             }
         }
-        let last = match &self.to {
-            To::Collector(collector) => collector.timeout,
-            To::Log => LAST_LINES,
-        };
         let never = CancellationToken::new();
-        let outcome = tokio::time::timeout(last, self.round(&monitor, &never)).await;
-        self.tell(outcome.unwrap_or_else(|_| Err("the collector took too long at the end".into())));
+        let outcome = tokio::time::timeout(LAST_ROUND, self.round(&monitor, &never)).await;
+        self.tell(outcome.unwrap_or_else(|_| Err("no answer before the end".into())));
     }
 
     /// One set of metrics, request by request as they are written. After one that fails the rest is left.

@@ -34,15 +34,18 @@ pub trait Source: Send + Sync + 'static {
     fn collect(self: &Arc<Self>) -> impl Future<Output = Collected> + Send;
 }
 
-/// A source, shown in any form to one who asks at a time.
+/// A source, shown in any form.
 pub(crate) struct Monitor<S> {
     pub(crate) source: Arc<S>,
+    /// Sources collect once at a time.
     collecting: Semaphore,
+    /// A text is many megabytes, so there is one at a time. A push waits for its collector, and nobody for the push.
+    pub(crate) scraping: Semaphore,
 }
 
 impl<S: Source> Monitor<S> {
     pub(crate) fn new(source: Arc<S>) -> Monitor<S> {
-        Monitor { source, collecting: Semaphore::new(1) }
+        Monitor { source, collecting: Semaphore::new(1), scraping: Semaphore::new(1) }
     }
 
     /// Writes everything with the writer that `make` makes of the labels of all series. `None` when that panicked,
@@ -51,14 +54,16 @@ impl<S: Source> Monitor<S> {
         &self,
         make: impl FnOnce(Vec<(String, String)>) -> W + Send + 'static,
     ) -> Option<W> {
-        // The semaphore is never closed.
-        let _permit = self.collecting.acquire().await;
         let began = Instant::now();
         let settings = self.source.settings();
         let mut labels: Vec<_> =
             self.source.labels().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         labels.extend(settings.label.0);
-        let collected = self.source.collect().await;
+        let collected = {
+            // The semaphore is never closed.
+            let _permit = self.collecting.acquire().await;
+            self.source.collect().await
+        };
         let written = tokio::task::spawn_blocking(move || {
             let mut writer = make(labels);
             let mut out = Exposition::new(&mut writer, settings.series_max);

@@ -22,7 +22,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use settings::Setting;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ use tonic::{Request, Response, Status};
 #[derive(Default)]
 struct Counter {
     sent: AtomicU64,
+    /// How many gauges there are besides.
+    topics: usize,
     settings: Settings,
 }
 
@@ -56,8 +59,13 @@ impl Source for Counter {
     }
 
     async fn collect(self: &Arc<Self>) -> Collected {
-        let sent = self.sent.load(Ordering::Relaxed);
+        let (sent, topics) = (self.sent.load(Ordering::Relaxed), self.topics);
         Box::new(move |out| {
+            out.family("gauge", Kind::Gauge, "Something.", |family| {
+                for topic in 0..topics {
+                    family.add(&[("topic", &topic.to_string())], topic);
+                }
+            });
             out.family("sent_total", Kind::Counter, "Sent.", |family| family.add(&[("topic", "T")], sent));
         })
     }
@@ -132,6 +140,10 @@ struct Pushing {
 
 impl Pushing {
     async fn start(target: String, change: impl FnOnce(&mut Settings)) -> Pushing {
+        Pushing::start_with(0, target, change).await
+    }
+
+    async fn start_with(topics: usize, target: String, change: impl FnOnce(&mut Settings)) -> Pushing {
         let mut settings = Settings {
             port: 0,
             exporter_type: ExporterType::OtlpGrpc,
@@ -143,7 +155,7 @@ impl Pushing {
         };
         change(&mut settings);
         let metrics = Metrics::prepare(&settings, [127, 0, 0, 1].into()).await.unwrap();
-        let source = Arc::new(Counter { sent: AtomicU64::new(0), settings });
+        let source = Arc::new(Counter { sent: AtomicU64::new(0), topics, settings });
         let (address, stop) = (metrics.address().unwrap(), CancellationToken::new());
         let task = tokio::spawn(metrics.run(source.clone(), stop.clone()));
         Pushing { source, address, stop, task }
@@ -159,6 +171,16 @@ async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = format!("http://{}", listener.local_addr().unwrap());
     (listener, target)
+}
+
+/// What the port of metrics answers.
+async fn http(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Waits for the next push.
@@ -179,11 +201,7 @@ async fn a_collector_gets_names_labels_headers_and_at_the_end_the_last_value() {
     assert!(labels[1].1.contains("eu"), "{labels:?}");
 
     // Health stays where it is, and so does what Prometheus would fetch.
-    let mut stream = tokio::net::TcpStream::connect(pushing.address).await.unwrap();
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    stream.write_all(b"GET /ready HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = http(pushing.address, "/ready").await;
     assert!(answer.contains(" 503 ") && answer.ends_with("it never is\n"), "{answer}");
 
     // The next push is an hour away, but nothing is lost.
@@ -191,6 +209,22 @@ async fn a_collector_gets_names_labels_headers_and_at_the_end_the_last_value() {
     pushing.stop().await;
     let (_, sent) = next(&mut hearing).await;
     assert_eq!(sent.unwrap().1, 7);
+}
+
+#[tokio::test]
+async fn a_collector_that_does_not_answer_holds_up_nobody() {
+    // It takes the connection and says nothing.
+    let (_listener, target) = listen().await;
+    let pushing = Pushing::start_with(10_000, target, |settings| {
+        settings.timeout = Duration::from_secs(600);
+        settings.interval = Duration::from_secs(3600);
+    })
+    .await;
+    // More than fits between the writer and the collector.
+    let answer = tokio::time::timeout(Duration::from_secs(20), http(pushing.address, "/metrics")).await;
+    assert_eq!(answer.expect("Prometheus does not wait").matches("\ngauge{").count(), 10_000);
+    // Nor does it hold up the end.
+    tokio::time::timeout(Duration::from_secs(20), pushing.stop()).await.expect("the end has a deadline");
 }
 
 #[tokio::test]
