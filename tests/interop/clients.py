@@ -93,7 +93,8 @@ def build_grpc_go():
             *go_program("grpc-go", HERE / "grpc" / "go", "the Go gRPC client")]
 
 
-def build_grpc_python():
+def python_of_grpc():
+    """Python with the official client, gRPC and OpenTelemetry's packages."""
     venv, source = CACHE / "grpc-python", HERE / "grpc" / "python"
     if stale(venv / ".built", source / "requirements.txt"):
         print("installing the Python gRPC client", flush=True)
@@ -101,7 +102,12 @@ def build_grpc_python():
         subprocess.run([venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check",
                         "-r", source / "requirements.txt"], check=True)
         (venv / ".built").touch()
-    return ["env", f"HOME={venv}", venv / "bin" / "python", source / "main.py"]
+    return venv / "bin" / "python"
+
+
+def build_grpc_python():
+    python = python_of_grpc()
+    return ["env", f"HOME={python.parent.parent}", python, HERE / "grpc" / "python" / "main.py"]
 
 
 def build_grpc_node():

@@ -139,7 +139,7 @@ class Proxy:
 
     def __init__(self, namesrv, port):
         self.address = f"127.0.0.1:{port}"
-        self.command = [our_binary(), "proxy", "--namesrv", namesrv, "--grpc-port", str(port)]
+        self.command = [our_binary(), "proxy", "--namesrv", namesrv, "--grpc-port", str(port), "--metrics-port", "0"]
         self.log = tempfile.TemporaryFile()
         self.process = None
 

@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::{Exposition, Requests, Times};
 use parking_lot::RwLock;
 use protocol::code::{self, Code};
 use protocol::request::{self as r, Request};
-
-/// Upper bounds of the times that are told apart, in milliseconds; longer ones are the last.
-/// Source: `RemotingMetricsManager`, `rocketmq_rpc_latency`.
-pub(crate) const BOUNDS_MS: [u64; 9] = [1, 3, 5, 7, 10, 100, 1000, 2000, 3000];
-
-/// Counts of the times up to each bound and above the one before, and of longer ones.
-pub(crate) type Counts = [u64; BOUNDS_MS.len() + 1];
 
 /// What is counted apart. There are as many as there are requests, each with the few codes it is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,20 +18,6 @@ pub(crate) struct Kind {
     /// It may have waited for messages.
     pub(crate) polling: bool,
     pub(crate) oneway: bool,
-}
-
-#[derive(Debug, Default)]
-struct Times {
-    counts: [AtomicU64; BOUNDS_MS.len() + 1],
-    micros: AtomicU64,
-}
-
-impl Times {
-    fn add(&self, took: Duration) {
-        let ms = BOUNDS_MS.partition_point(|bound| Duration::from_millis(*bound) < took);
-        self.counts[ms].fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
-    }
 }
 
 /// The times of all requests since the start.
@@ -65,17 +44,30 @@ impl Latencies {
         self.others.write().entry(kind).or_default().add(took);
     }
 
-    /// Everything, with sums in milliseconds.
-    pub(crate) fn all(&self) -> Vec<(Kind, Counts, f64)> {
-        let shown = |kind: Kind, times: &Times| {
-            let counts = std::array::from_fn(|at| times.counts[at].load(Ordering::Relaxed));
-            (kind, counts, times.micros.load(Ordering::Relaxed) as f64 / 1000.0)
-        };
+    fn all(&self) -> Vec<(Kind, (metrics::Latencies, f64))> {
         let others = self.others.read();
-        let mut all: Vec<_> = others.iter().map(|(kind, times)| shown(*kind, times)).collect();
-        all.push(shown(SEND, &self.sends));
-        all.retain(|(_, counts, _)| counts.iter().any(|count| *count > 0));
+        let mut all: Vec<_> = others.iter().map(|(kind, times)| (*kind, times.all())).collect();
+        all.push((SEND, self.sends.all()));
+        all.retain(|(_, (counts, _))| counts.iter().any(|count| *count > 0));
         all
+    }
+
+    /// Shows everything.
+    pub(crate) fn show(&self, out: &mut Exposition<'_>) {
+        let named = self.all().into_iter().map(|(kind, times)| {
+            let response = kind.response.name().unwrap_or("OTHER").to_lowercase();
+            (kind, request_name(kind.request), response, times)
+        });
+        let named: Vec<_> = named.collect();
+        let all = named.iter().map(|(kind, request, response, times)| Requests {
+            protocol: "remoting",
+            request,
+            response,
+            polling: kind.polling,
+            oneway: kind.oneway,
+            times: *times,
+        });
+        metrics::requests(out, &all.collect::<Vec<_>>());
     }
 }
 
@@ -93,7 +85,7 @@ pub(crate) fn may_poll(request: i32) -> bool {
 }
 
 /// Name of a request as metrics have it.
-pub(crate) fn request_name(request: i32) -> String {
+fn request_name(request: i32) -> String {
     let table = r::table();
     let found = table.binary_search_by_key(&request, |(code, _)| *code);
     found.map_or_else(|_| "unknown".into(), |at| table[at].1.to_lowercase())
@@ -114,8 +106,8 @@ mod tests {
         }
         let all = latencies.all();
         assert_eq!(all.len(), 2, "{all:?}");
-        assert_eq!((all[0].0.request, all[0].1[4]), (-1, 100));
-        assert_eq!((all[1].1, all[1].2), ([2, 0, 0, 0, 0, 0, 0, 0, 0, 1], 9_001.4));
+        assert_eq!((all[0].0.request, all[0].1.0[4]), (-1, 100));
+        assert_eq!(all[1].1, ([2, 0, 0, 0, 0, 0, 0, 0, 0, 1], 9_001.4));
         assert_eq!([request_name(310), request_name(-1)], ["send_message_v2", "unknown"]);
     }
 }

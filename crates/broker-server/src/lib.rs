@@ -15,7 +15,7 @@ mod table;
 mod connections;
 mod registrar;
 
-pub use self::settings::{BrokerRole, FlushDiskType, MetricsExporterType, Settings};
+pub use self::settings::{BrokerRole, FlushDiskType, Settings};
 pub use handler::config::CHANGED_SETTINGS;
 pub use node::{Node, StartError};
 pub use registrar::{Registration, Registry, RegistryError, Remote};

@@ -8,9 +8,3 @@ pub(crate) const AGES_KEPT: usize = 100_000;
 /// Time that one scrape may spend on reading store times; the next goes on where it stopped. Half of what a scrape
 /// may take altogether.
 pub(crate) const AGE_READS_TIME: Duration = Duration::from_millis(100);
-
-/// Connections to the port of metrics and health at a time: a few scrapers and probes.
-pub(crate) const HTTP_CONNECTIONS_MAX: usize = 64;
-
-/// Time in which a request's head must be there.
-pub(crate) const HTTP_HEAD_TIME: Duration = Duration::from_secs(5);

@@ -7,22 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Recovery};
+use metrics::Metrics;
 use parking_lot::RwLock;
 use protocol::receipt_template::ReceiptTemplate;
 use remoting::{Listener, bind};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::connections::Connections;
 use crate::handler::transaction;
 use crate::latency::Latencies;
-use crate::metrics::{self, Monitor};
+use crate::metrics::Monitor;
 use crate::registrar::{Registered, Registrar, Registration, Registry};
 use crate::service::{Context, Port};
-use crate::settings::{METRICS_PORT, MetricsExporterType, Settings};
+use crate::settings::Settings;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +29,9 @@ pub enum StartError {
     /// A port is taken, or an address is not ours.
     #[error(transparent)]
     Listen(#[from] io::Error),
+    /// The port of metrics, or where they shall go.
+    #[error(transparent)]
+    Metrics(#[from] metrics::StartError),
     /// The store or the settings tables.
     #[error("open {dir}: {source}")]
     Open {
@@ -77,15 +79,19 @@ impl Node {
     ///
     /// # Errors
     /// Nothing is left running.
-    pub async fn start<R: Registry>(settings: Settings, registries: Vec<R>) -> Result<Node, StartError> {
+    pub async fn start<R: Registry>(
+        settings: Settings,
+        metrics: metrics::Settings,
+        registries: Vec<R>,
+    ) -> Result<Node, StartError> {
         check_log_dir(&settings)?;
         let advertised = resolve(settings.broker_ip1.as_deref()).await?;
         let socket = bind(SocketAddr::new(settings.bind_address, settings.listen_port))?;
         let address = socket.local_addr()?;
         let fast_socket = bind(SocketAddr::new(settings.bind_address, settings.fast_port()))?;
         let fast_address = fast_socket.local_addr()?;
-        let metrics_socket = bind_metrics(&settings).await?;
-        let metrics_address = metrics_socket.as_ref().map(TcpListener::local_addr).transpose()?;
+        let shown = Metrics::prepare(&metrics, settings.bind_address).await?;
+        let metrics_address = shown.address();
 
         let (config, options) = (settings.broker_config(), settings.store_options());
         let dir = settings.store_dir.display().to_string();
@@ -124,15 +130,14 @@ impl Node {
             port: address.port(),
             started_ms: broker.now_ms(),
             settings: RwLock::new(settings),
+            metrics: RwLock::new(metrics),
             broker: broker.clone(),
         });
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let monitor = Arc::new(Monitor::new(context.clone()));
-        if let Some(socket) = metrics_socket {
-            tasks.spawn(metrics::serve(socket, monitor.clone(), stop.clone()));
-        }
+        tasks.spawn(shown.run(monitor.clone(), stop.clone()));
         for (socket, fast) in [(socket, false), (fast_socket, true)] {
             let port = Port { context: context.clone(), fast };
             tasks.spawn(Listener::new(socket, Arc::new(port)).run(stop.clone()));
@@ -207,26 +212,6 @@ async fn forget_silent_clients(context: Arc<Context>) {
         tokio::time::sleep(HOUSEKEEPING).await;
         let changed = context.broker.expire_sessions();
         context.broker.tell(&changed);
-    }
-}
-
-/// The port of metrics, `None` where there is none. Several brokers of one machine may start with the defaults, so the
-/// default port being taken keeps none of them from it.
-async fn bind_metrics(settings: &Settings) -> Result<Option<TcpListener>, StartError> {
-    if settings.metrics_exporter_type != MetricsExporterType::Prom {
-        if settings.metrics_exporter_type != MetricsExporterType::Disable {
-            warn!("metrics go nowhere, metricsExporterType can only be PROM or DISABLE so far");
-        }
-        return Ok(None);
-    }
-    let host = settings.metrics_host.unwrap_or(settings.bind_address);
-    match metrics::bind(SocketAddr::new(host, settings.metrics_port)).await {
-        Ok(socket) => Ok(Some(socket)),
-        Err(error) if settings.metrics_port == METRICS_PORT => {
-            warn!(%error, "no metrics are served, set metricsPromExporterPort to a free port");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

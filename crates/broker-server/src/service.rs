@@ -21,6 +21,7 @@ use crate::{handler, table};
 pub(crate) struct Context {
     pub(crate) broker: Arc<Broker>,
     pub(crate) settings: RwLock<Settings>,
+    pub(crate) metrics: RwLock<metrics::Settings>,
     pub(crate) connections: Connections,
     pub(crate) registered: Registered,
     pub(crate) latencies: Latencies,

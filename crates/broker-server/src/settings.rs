@@ -38,20 +38,6 @@ choices! {
     }
 }
 
-choices! {
-    /// Where metrics go.
-    pub enum MetricsExporterType {
-        /// Prometheus fetches them.
-        Prom = "PROM",
-        /// Nowhere.
-        Disable = "DISABLE",
-        /// To an OpenTelemetry collector; not supported yet.
-        OtlpGrpc = "OTLP_GRPC",
-        /// Into the log; not supported.
-        Log = "LOG",
-    }
-}
-
 settings! {
     /// Settings of a broker, its store and its listener.
     pub struct Settings {
@@ -150,20 +136,6 @@ settings! {
         /// Silence after which a client is forgotten.
         pub channel_expired: Duration as Millis<1000> = "channelExpiredTimeout", Duration::from_secs(120), Live;
 
-        /// Where metrics go: `PROM` serves them over HTTP for Prometheus, with `/health` and `/ready` beside them;
-        /// `DISABLE` opens no port. RocketMQ's default is DISABLE; its `OTLP_GRPC` and `LOG` are not supported yet.
-        pub metrics_exporter_type: MetricsExporterType = "metricsExporterType", MetricsExporterType::Prom, Restart;
-        /// Port of `/metrics`, `/health` and `/ready`; 0 lets the system choose. When the default is taken, a warning
-        /// is all that comes of it.
-        pub metrics_port: u16 = "metricsPromExporterPort", METRICS_PORT, Restart;
-        /// Address to listen on for them; `bindAddress` without it.
-        pub metrics_host: Option<IpAddr> = "metricsPromExporterHost", None, Restart;
-        /// Labels that every series gets besides RocketMQ's own, as in `region:eu,tier:1`.
-        pub metrics_label: Labels = "metricsLabel", Labels::default(), Live;
-        /// Most series of one metric; what is beyond is added up in one with the label `otel_metric_overflow`.
-        /// RocketMQ's default is 50000.
-        pub metrics_series_max: usize as Between<1, 1000000> = "metricsOtelCardinalityLimit", 10_000, Live;
-
         /// Directory of everything that is stored; `--data` overrides it, and without either it is `rocketmq` in the
         /// user's data directory.
         pub store_dir: PathBuf = "storePathRootDir", PathBuf::new(), Restart;
@@ -228,59 +200,6 @@ impl settings::Setting for DelayLevels {
         self.0.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 }
-
-/// Port of metrics that RocketMQ's exporter has.
-pub(crate) const METRICS_PORT: u16 = 5557;
-
-/// Labels of metrics, `name:value` separated by commas.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(pub Vec<(String, String)>);
-
-impl settings::Setting for Labels {
-    fn parse(text: &str) -> Result<Self, String> {
-        let is_name = |name: &str| {
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            plain && name.starts_with(|first: char| first.is_ascii_alphabetic()) && !RESERVED_LABELS.contains(&name)
-        };
-        let label = |pair: &str| {
-            let (name, value) = pair.split_once(':')?;
-            is_name(name.trim()).then(|| (name.trim().to_owned(), value.trim().to_owned()))
-        };
-        let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
-        let labels: Option<Vec<_>> = pairs.map(label).collect();
-        let labels = labels.ok_or("it must be labels such as region:eu,tier:1, with names that are not taken")?;
-        let mut names: Vec<_> = labels.iter().map(|(name, _)| name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err("it must not name a label twice".into());
-        }
-        Ok(Labels(labels))
-    }
-
-    fn show(&self) -> String {
-        self.0.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>().join(",")
-    }
-}
-
-/// Labels that metrics have anyway.
-const RESERVED_LABELS: [&str; 16] = [
-    "cluster",
-    "node_type",
-    "node_id",
-    "topic",
-    "consumer_group",
-    "message_type",
-    "is_system",
-    "is_retry",
-    "language",
-    "version",
-    "consume_mode",
-    "protocol_type",
-    "storage_type",
-    "storage_medium",
-    "otel_metric_overflow",
-    "le",
-];
 
 /// Hours of the day as the operator wrote them: tools show the text back.
 #[derive(Debug, Clone, PartialEq, Eq)]

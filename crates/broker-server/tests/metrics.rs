@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use broker_server::{MetricsExporterType, Node as Inner, Remote, Settings};
+use broker::EndTransaction;
+use broker_server::{Node as Inner, Remote, Settings};
+use metrics::ExporterType;
 use protocol::body::TopicConfig;
-use testkit::{Message, Node, Pull};
+use testkit::{Client, Message, Node, Pop, Pull, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// Status and body of an answer.
 async fn http(address: SocketAddr, request: &str) -> (u16, String) {
@@ -99,49 +102,159 @@ async fn what_happened_is_shown_under_rocketmqs_names() {
 }
 
 #[tokio::test]
-async fn ten_thousand_topics_are_a_quick_scrape_of_bounded_size() {
-    const TOPICS: usize = 10_000;
+async fn timers_and_transactions_are_counted_by_topic() {
     let node = Node::start().await;
-    let broker = node.inner().broker();
     let client = node.client().await;
-    let mut sends = Vec::new();
-    for number in 0..TOPICS {
-        let topic = format!("a-topic-with-a-name-of-some-length-{number}");
-        broker.topics().put(TopicConfig::new(&topic, 4)).expect("it is made");
-        broker.offsets().commit(&topic, "a-consumer-group", 0, 0);
-        sends.push(topic);
+    client.create_topic("T", 1).await.expect("it is made");
+    let at = |ahead_ms: i64| (node.inner().broker().now_ms() + ahead_ms).to_string();
+    for ahead_ms in [200, 30_000, 7_200_000] {
+        let message = Message::new("later").property("TIMER_DELIVER_MS", &at(ahead_ms));
+        client.send("T", 0, &message).await.expect("it is stored");
     }
-    for topics in sends.chunks(500) {
-        let message = Message::new("b");
+    for (number, commit) in [true, true, false].into_iter().enumerate() {
+        let half = Message::new("half").property("TRAN_MSG", "true").property("PGROUP", "G");
+        let sent = client.send("T", 0, &half.unique_key(&format!("K{number}"))).await.expect("it is stored");
+        let log_offset = i64::from_str_radix(&sent.msg_id[16..], 16).expect("an id ends with a place in the log");
+        let end =
+            EndTransaction { producer_group: "G", queue_offset: sent.offset, log_offset, commit, from_check: false };
+        node.inner().broker().end_transaction(&end).await.expect("it is decided");
+    }
+    let half = Message::new("half").property("TRAN_MSG", "true").property("PGROUP", "G").unique_key("K3");
+    client.send("T", 0, &half).await.expect("it is stored");
+    // Two commits and the first timer.
+    eventually("all three are delivered", async || (client.range("T", 0).await.1 == 3).then_some(())).await;
+
+    let shown = scrape(metrics_of(&node)).await;
+    let local = r#"storage_type="local",storage_medium="disk","#;
+    for (name, value) in [
+        (r#"rocketmq_commit_messages_total{topic="T",}"#.to_owned(), 2.0),
+        (r#"rocketmq_rollback_messages_total{topic="T",}"#.to_owned(), 1.0),
+        ("rocketmq_half_messages{}".to_owned(), 1.0),
+        // The messages of these tests were born long ago.
+        (r#"rocketmq_finish_message_latency_milliseconds_count{topic="T",}"#.to_owned(), 2.0),
+        (format!(r#"rocketmq_timer_enqueue_total{{{local}topic="T",}}"#), 3.0),
+        (format!(r#"rocketmq_timer_dequeue_total{{{local}topic="T",}}"#), 1.0),
+        (format!(r#"rocketmq_timer_dequeue_lag{{{local}}}"#), 0.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="5",}}"#), 0.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="60",}}"#), 1.0),
+        (format!(r#"rocketmq_timer_message_snapshot{{{local}timer_bound_s="14400",}}"#), 1.0),
+        (format!(r#"rocketmq_delay_message_latency_seconds_count{{{local}topic="T",}}"#), 3.0),
+    ] {
+        assert_eq!(shown.get(&name), Some(&value), "{name} in {shown:#?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn popped_messages_are_behind_but_not_ready() {
+    let node = Node::start().await;
+    let client = node.client().await;
+    client.create_topic("T", 1).await.expect("it is made");
+    for body in ["1", "2", "3", "4", "5"] {
+        client.send("T", 0, &Message::new(body)).await.expect("it is stored");
+    }
+    // A group that pulls has in hand what only its members know.
+    client.commit("pulls", "T", 0, 1).await.expect("it is kept");
+    let pop =
+        Pop { group: "G", topic: "T", max: 2, invisible: Duration::from_secs(60), wait: Duration::ZERO, order: false };
+    let popped = pop.messages(&client.call(pop.frame()).await).expect("it may be popped");
+    assert_eq!(popped.len(), 2);
+    client.call(pop.ack(&popped[0].1)).await;
+
+    let shown = scrape(metrics_of(&node)).await;
+    let of = |what: &str, group: &str| {
+        let labels = format!(r#"topic="T",consumer_group="{group}",is_retry="false",is_system="false","#);
+        shown.get(&format!("rocketmq_consumer_{what}_messages{{{labels}}}")).copied()
+    };
+    assert_eq!([of("lag", "G"), of("ready", "G"), of("inflight", "G")], [Some(4.0), Some(3.0), Some(1.0)]);
+    assert_eq!([of("lag", "pulls"), of("ready", "pulls"), of("inflight", "pulls")], [Some(4.0), None, None]);
+    node.stop().await;
+}
+
+/// Sends one message to each topic, many at a time.
+async fn send_to_all(client: &Client, topics: &[String], body: usize) {
+    let message = Message::new(vec![b'x'; body]);
+    for topics in topics.chunks(500) {
         let all = topics.iter().map(|topic| client.send(topic, 0, &message));
         for sent in futures_util::future::join_all(all).await {
             sent.expect("it is stored");
         }
     }
-    // Two scrapes may be needed to read all ages.
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_busy_topics_are_a_quick_scrape_of_bounded_size() {
+    const TOPICS: usize = 10_000;
+    let node = Node::start().await;
+    let broker = node.inner().broker();
+    let (client, busy) = (node.client().await, node.client().await);
+    let topics: Vec<_> = (0..TOPICS).map(|number| format!("a-topic-with-a-name-of-some-length-{number}")).collect();
+    for topic in &topics {
+        broker.topics().put(TopicConfig::new(topic, 4)).expect("it is made");
+        broker.offsets().commit(topic, "a-consumer-group", 0, 0);
+    }
+    // Small and larger ones, so that every histogram has figures in more than one range.
+    send_to_all(&client, &topics, 100).await;
+    send_to_all(&client, &topics, 2000).await;
+    for topics in topics.chunks(500) {
+        let pulls: Vec<_> =
+            topics.iter().map(|topic| Pull { group: "a-consumer-group", ..Pull::from(topic, 0, 0) }).collect();
+        for pulled in futures_util::future::join_all(pulls.iter().map(|pull| client.pull(pull))).await {
+            pulled.expect("it is read");
+        }
+    }
+    let idle = fastest_scrape(&node, TOPICS).await;
+    // And once more while all of them get messages.
+    let stop = CancellationToken::new();
+    let traffic = {
+        let (topics, stop) = (topics.clone(), stop.clone());
+        tokio::spawn(async move {
+            let mut sent = 0;
+            while !stop.is_cancelled() {
+                send_to_all(&busy, &topics[..1000], 100).await;
+                sent += 1000;
+            }
+            sent
+        })
+    };
+    let loaded = fastest_scrape(&node, TOPICS).await;
+    stop.cancel();
+    let sent = traffic.await.expect("it was sent");
+    println!(
+        "{TOPICS} topics: {} bytes, {} lines, {:?} idle, {:?} beside {sent} messages",
+        idle.0, idle.1, idle.2, loaded.2
+    );
+    // Sixteen metrics by topic or group, each with at most 10,000 lines of about 250 bytes: here nine have them all.
+    assert!(idle.0 < 40 << 20, "{} bytes", idle.0);
+    // A build without optimization takes several times as long.
+    let most = if cfg!(debug_assertions) { Duration::from_secs(4) } else { Duration::from_millis(200) };
+    assert!(idle.2 < most, "{:?}", idle.2);
+    node.stop().await;
+}
+
+/// Bytes, lines and time of the fastest of some scrapes, the last of which has the ages of all groups.
+async fn fastest_scrape(node: &Node, topics: usize) -> (usize, usize, Duration) {
     let mut fastest = Duration::MAX;
+    let mut last = String::new();
+    // Two scrapes may be needed to read all ages.
     for _ in 0..5 {
         let begin = Instant::now();
-        let (status, text) = http(metrics_of(&node), "GET /metrics").await;
+        let (status, text) = http(metrics_of(node), "GET /metrics").await;
         fastest = fastest.min(begin.elapsed());
         assert_eq!(status, 200);
-        assert!(text.len() < 20 << 20, "{} bytes", text.len());
-        let lags = text.lines().filter(|line| line.starts_with("rocketmq_consumer_lag_messages{")).count();
-        assert_eq!(lags, TOPICS);
+        last = text;
     }
-    let (_, text) = http(metrics_of(&node), "GET /metrics").await;
-    let ages = text.lines().filter(|line| line.starts_with("rocketmq_consumer_lag_seconds{")).count();
-    assert_eq!(ages, TOPICS);
-    println!("{TOPICS} topics: {} bytes in {fastest:?}", text.len());
-    // A build without optimization takes several times as long.
-    let most = if cfg!(debug_assertions) { Duration::from_secs(3) } else { Duration::from_millis(200) };
-    assert!(fastest < most, "{fastest:?}");
-    node.stop().await;
+    let lines = |name: &str| last.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(lines("rocketmq_consumer_lag_messages{"), topics);
+    assert_eq!(lines("rocketmq_consumer_lag_seconds{"), topics);
+    // Each line of a histogram counts.
+    assert!((9_000..=10_010).contains(&lines("rocketmq_message_size_")), "{}", lines("rocketmq_message_size_"));
+    (last.len(), last.lines().count(), fastest)
 }
 
 #[tokio::test]
 async fn series_beyond_the_limit_are_added_up() {
-    let node = Node::start_with(Default::default(), |settings| settings.metrics_series_max = 2).await;
+    let node = Node::start_with_metrics(|metrics| metrics.series_max = 2).await;
     let client = node.client().await;
     for topic in ["a", "b", "c", "d"] {
         client.send(topic, 0, &Message::new("b")).await.expect("it is stored");
@@ -170,7 +283,7 @@ async fn health_and_readiness_and_nothing_else() {
     assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
 }
 
-async fn start(port: u16, exporter: MetricsExporterType) -> Result<Inner, broker_server::StartError> {
+async fn start(port: u16, exporter_type: ExporterType) -> Result<Inner, broker_server::StartError> {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         bind_address: [127, 0, 0, 1].into(),
@@ -178,27 +291,26 @@ async fn start(port: u16, exporter: MetricsExporterType) -> Result<Inner, broker
         fast_listen_port: Some(0),
         store_dir: dir.path().to_owned(),
         segment_bytes: 1 << 20,
-        metrics_port: port,
-        metrics_exporter_type: exporter,
         ..Settings::default()
     };
-    Inner::start(settings, Vec::<Remote>::new()).await
+    let metrics = metrics::Settings { port, exporter_type, ..Default::default() };
+    Inner::start(settings, metrics, Vec::<Remote>::new()).await
 }
 
 #[tokio::test]
 async fn a_taken_port_stops_only_who_asked_for_it() {
     // Whoever has the default port, it is taken.
     let _default = TcpListener::bind("127.0.0.1:5557").await;
-    let node = start(5557, MetricsExporterType::Prom).await.expect("it starts without metrics");
+    let node = start(5557, ExporterType::Prom).await.expect("it starts without metrics");
     assert_eq!(node.metrics_address(), None);
     node.stop().await;
 
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = taken.local_addr().expect("it has one").port();
-    let error = start(port, MetricsExporterType::Prom).await.err().expect("it is refused").to_string();
+    let error = start(port, ExporterType::Prom).await.err().expect("it is refused").to_string();
     assert!(error.contains(&port.to_string()) && error.contains("in use"), "{error}");
 
-    let node = start(port, MetricsExporterType::Disable).await.expect("it needs no port");
+    let node = start(port, ExporterType::Disable).await.expect("it needs no port");
     assert_eq!(node.metrics_address(), None);
     node.stop().await;
 }

@@ -62,11 +62,11 @@ async fn the_broker_serves_what_the_page_says() {
         store_dir: directory.path().to_owned(),
         listen_port: 0,
         fast_listen_port: Some(0),
-        metrics_port: 0,
         segment_bytes: 1 << 20,
         ..Settings::default()
     };
-    let node = Node::start(settings, Vec::<Remote>::new()).await.unwrap();
+    let node =
+        Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, Vec::<Remote>::new()).await.unwrap();
     let pool = Pool::default();
     let answers = async |port: u16, code: i32| {
         let address = format!("127.0.0.1:{port}");

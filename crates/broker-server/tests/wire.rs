@@ -52,7 +52,9 @@ impl Bench {
             ..Settings::default()
         };
         change(&mut settings);
-        let node = Node::start(settings, Vec::<Remote>::new()).await.unwrap();
+        let node = Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, Vec::<Remote>::new())
+            .await
+            .unwrap();
         let address = node.address().to_string();
         Bench { node, address, _dir: dir }
     }

@@ -185,6 +185,22 @@ impl Due {
         }
     }
 
+    /// Shows when each entry of a kind is due that is so before `until_ms`, a stretch at a time as [`Due::by_owner`] does.
+    pub(crate) fn each_until(&self, kind: Kind, until_ms: i64, mut show: impl FnMut(i64)) {
+        let end = Bound::Excluded(Key { due_ms: until_ms, place: 0, owner: 0 });
+        let mut from = Bound::Unbounded;
+        loop {
+            let trees = self.trees.lock();
+            let mut last = None;
+            for key in trees[kind as usize].by_time.range((from, end)).take(STRETCH).map(|(key, _)| key) {
+                show(key.due_ms);
+                last = Some(*key);
+            }
+            let Some(last) = last else { return };
+            from = Bound::Excluded(last);
+        }
+    }
+
     /// The first entry of one millisecond that satisfies `wanted`. Walks all of that millisecond, a stretch at a time.
     pub(crate) fn find(&self, kind: Kind, due_ms: i64, wanted: impl Fn(&Key, &Detail) -> bool) -> Option<Key> {
         let end = Key { due_ms, place: u64::MAX, owner: u32::MAX };

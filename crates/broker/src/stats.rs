@@ -99,14 +99,21 @@ impl Window {
 /// Upper bounds of the sizes that are told apart, in bytes; larger ones are the last. Source: `BrokerMetricsManager`.
 pub const SIZE_BOUNDS: [u64; 6] = [1 << 10, 4 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20];
 
-/// How many messages had a size up to each of [`SIZE_BOUNDS`] and above the one before, and how many a larger one.
-pub type Sizes = [u64; SIZE_BOUNDS.len() + 1];
+/// The same of how long transactions took until their commit, in seconds. Source: `BrokerMetricsManager`.
+pub const COMMIT_BOUNDS_S: [u64; 6] = [5, 60, 600, 3600, 43_200, 86_400];
+
+/// The same of how long messages are to wait for their time, in seconds. Source: `DefaultStoreMetricsManager`.
+pub const DELAY_BOUNDS_S: [u64; 6] = [60, 600, 3600, 43_200, 86_400, 259_200];
+
+/// How many figures were up to each of some bounds and above the one before, and how many were larger.
+pub type Spread = [u64; SIZE_BOUNDS.len() + 1];
 
 #[derive(Debug, Default)]
 struct Meter {
     messages: Total,
     bytes: Total,
-    sizes: [Total; SIZE_BOUNDS.len() + 1],
+    /// Of sizes, or of the seconds that are counted in the place of bytes.
+    spread: [Total; SIZE_BOUNDS.len() + 1],
     history: History,
 }
 
@@ -117,9 +124,9 @@ impl Meter {
     }
 
     /// Of a batch only the mean is known, as in Java.
-    fn size(&self, messages: usize, bytes: usize) {
-        let mean = (bytes / messages.max(1)) as u64;
-        self.sizes[SIZE_BOUNDS.partition_point(|bound| *bound < mean)].add(messages);
+    fn spread(&self, bounds: &[u64; 6], messages: usize, sum: usize) {
+        let mean = (sum / messages.max(1)) as u64;
+        self.spread[bounds.partition_point(|bound| *bound < mean)].add(messages);
     }
 
     fn count(&self) -> Count {
@@ -156,6 +163,14 @@ pub enum Counted {
     GivenBack,
     /// Messages that became dead letters, by topic and group.
     Dead,
+    /// Transactions that were committed, by topic; for bytes, the seconds they took.
+    Committed,
+    /// Transactions that were rolled back, by topic.
+    RolledBack,
+    /// Messages stored to wait for a time of their own, by topic; for bytes, the seconds they are to wait.
+    Timed,
+    /// Those of them that were delivered, by topic.
+    Fired,
 }
 
 type Meters = papaya::HashMap<String, Arc<Meter>, RandomState>;
@@ -166,7 +181,7 @@ pub struct Stats {
     put: Meter,
     get: Meter,
     /// By topic, or by `topic@group`, in the order of [`Counted`].
-    by_name: [Meters; 4],
+    by_name: [Meters; 8],
     sampled_ms: AtomicI64,
 }
 
@@ -181,7 +196,7 @@ impl Stats {
         self.put.add(messages, bytes);
         self.meter(Counted::Put, topic, |meter| {
             meter.add(messages, bytes);
-            meter.size(messages, bytes);
+            meter.spread(&SIZE_BOUNDS, messages, bytes);
         });
     }
 
@@ -196,6 +211,31 @@ impl Stats {
 
     pub(crate) fn dead(&self, group: &str, topic: &str, bytes: usize) {
         self.count(Counted::Dead, &[topic, group].join("@"), 1, bytes);
+    }
+
+    /// A transaction was committed after so many seconds.
+    pub(crate) fn committed(&self, topic: &str, seconds: usize) {
+        self.took(Counted::Committed, &COMMIT_BOUNDS_S, topic, seconds);
+    }
+
+    pub(crate) fn rolled_back(&self, topic: &str) {
+        self.count(Counted::RolledBack, topic, 1, 0);
+    }
+
+    /// A message is to wait for so many seconds.
+    pub(crate) fn timed(&self, topic: &str, seconds: usize) {
+        self.took(Counted::Timed, &DELAY_BOUNDS_S, topic, seconds);
+    }
+
+    pub(crate) fn fired(&self, topic: &str) {
+        self.count(Counted::Fired, topic, 1, 0);
+    }
+
+    fn took(&self, what: Counted, bounds: &[u64; 6], topic: &str, seconds: usize) {
+        self.meter(what, topic, |meter| {
+            meter.add(1, seconds);
+            meter.spread(bounds, 1, seconds);
+        });
     }
 
     fn count(&self, what: Counted, key: &str, messages: usize, bytes: usize) {
@@ -257,10 +297,11 @@ impl Stats {
         self.by_name[what as usize].pin().iter().for_each(|(name, meter)| show(name, meter.count()));
     }
 
-    /// Shows the sizes of the messages stored in every topic since the start, and how many bytes they are together.
-    pub fn each_size(&self, mut show: impl FnMut(&str, Sizes, u64)) {
-        for (name, meter) in &self.by_name[Counted::Put as usize].pin() {
-            show(name, std::array::from_fn(|at| meter.sizes[at].get()), meter.bytes.get());
+    /// Shows for every topic how what was counted spreads since the start, and its sum: the bytes of [`Counted::Put`]
+    /// over [`SIZE_BOUNDS`], the seconds of [`Counted::Committed`] and [`Counted::Timed`] over theirs.
+    pub fn each_spread(&self, what: Counted, mut show: impl FnMut(&str, Spread, u64)) {
+        for (name, meter) in &self.by_name[what as usize].pin() {
+            show(name, std::array::from_fn(|at| meter.spread[at].get()), meter.bytes.get());
         }
     }
 
@@ -325,9 +366,27 @@ mod tests {
             stats.put("T", messages, bytes);
         }
         let mut shown = Vec::new();
-        stats.each_size(|name, sizes, bytes| shown.push((name.to_owned(), sizes, bytes)));
+        stats.each_spread(Counted::Put, |name, sizes, bytes| shown.push((name.to_owned(), sizes, bytes)));
         let bytes = 1 + 1024 + 1025 + 5000 + (5 << 20);
         assert_eq!(shown, [("T".to_owned(), [12, 1, 0, 0, 0, 0, 1], bytes)]);
+    }
+
+    #[test]
+    fn times_are_told_apart_and_forgotten_with_their_topic() {
+        let stats = Stats::default();
+        for seconds in [1, 5, 6, 100_000] {
+            stats.committed("T", seconds);
+        }
+        stats.timed("U", 259_200);
+        let shown = |what| {
+            let mut shown = Vec::new();
+            stats.each_spread(what, |name, spread, seconds| shown.push((name.to_owned(), spread, seconds)));
+            shown
+        };
+        assert_eq!(shown(Counted::Committed), [("T".to_owned(), [2, 1, 0, 0, 0, 0, 1], 100_012)]);
+        assert_eq!(shown(Counted::Timed), [("U".to_owned(), [0, 0, 0, 0, 0, 1, 0], 259_200)]);
+        stats.forget_topic("T");
+        assert_eq!(shown(Counted::Committed), []);
     }
 
     #[test]

@@ -141,6 +141,11 @@ pub(crate) fn replay(due: &Due, record: &RecordView<'_>) {
     }
 }
 
+/// Times ahead, in seconds, up to which waiting messages are counted apart; the last is a day. Source: `TimerMetrics`.
+pub const TIMER_BOUNDS_S: [u64; 8] = [5, 60, 300, 900, 3600, 14_400, 28_800, 86_400];
+
+const TIMER_DAY_MS: i64 = TIMER_BOUNDS_S[TIMER_BOUNDS_S.len() - 1] as i64 * 1000;
+
 impl Broker {
     /// When a message is to be delivered; `None` means now.
     ///
@@ -195,7 +200,10 @@ impl Broker {
                     change.remove(Kind::Timed, &key);
                 }
             }
-            None => insert(&change, due_ms, &appended, name_of(topic, unique_key)),
+            None => {
+                insert(&change, due_ms, &appended, name_of(topic, unique_key));
+                self.stats.timed(topic, seconds(due_ms - record.born_timestamp));
+            }
         }
         Ok(appended)
     }
@@ -272,6 +280,23 @@ impl Broker {
         self.due.len(Kind::Timed)
     }
 
+    /// How many of them are late, and how many are due from now on, up to each of [`TIMER_BOUNDS_S`] and after the one
+    /// before. It walks those of a day.
+    pub fn timer_spread(&self) -> (u64, [u64; TIMER_BOUNDS_S.len()]) {
+        let now_ms = self.now_ms();
+        let (mut late, mut counts) = (0, [0; TIMER_BOUNDS_S.len()]);
+        self.due.each_until(Kind::Timed, now_ms + TIMER_DAY_MS, |due_ms| {
+            if due_ms <= now_ms {
+                late += 1;
+            } else {
+                let ahead_ms = (due_ms - now_ms) as u64;
+                // The last bound is the day that is walked.
+                counts[TIMER_BOUNDS_S.partition_point(|bound| bound * 1000 < ahead_ms)] += 1;
+            }
+        });
+        (late, counts)
+    }
+
     /// Milliseconds by which the first of them is late.
     pub fn timer_lag_ms(&self) -> i64 {
         self.due.first(Kind::Timed).map_or(0, |due_ms| (self.now_ms() - due_ms).max(0))
@@ -342,7 +367,11 @@ impl Broker {
             // Two figures are not worth a message; one that a Java broker stored may have no room for them.
             text = record.properties().to_owned();
         }
-        self.deliver_stored(&record, text).map(drop)
+        let delivered = self.deliver_stored(&record, text)?;
+        if delivered.is_some() {
+            self.stats.fired(record.property(properties::REAL_TOPIC).unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// The records of some timers, in their order, as many as fit into one batch.
@@ -418,6 +447,11 @@ impl Broker {
             }
         }
     }
+}
+
+/// Whole seconds of a time, none of one that another clock made negative.
+pub(crate) fn seconds(ms: i64) -> usize {
+    usize::try_from(ms / 1000).unwrap_or(0)
 }
 
 fn insert(change: &Changing<'_>, due_ms: i64, appended: &Appended, name: (u32, u32)) {

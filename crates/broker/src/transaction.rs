@@ -25,7 +25,7 @@ use crate::deliver::{copy_of, encode_in_place_of};
 use crate::due::{Changing, Due, DueChange, Key, Kind};
 use crate::limits::{CHECK_BATCH, COMMITS_REPLAYED};
 use crate::state::Change;
-use crate::timer::WISHES;
+use crate::timer::{WISHES, seconds};
 use crate::{Broker, ConnectionId, Error};
 
 /// What a broker remembers of transactions besides the due table.
@@ -186,13 +186,17 @@ impl Broker {
                     return Err(error);
                 }
             };
+            let topic = record.property(properties::REAL_TOPIC).unwrap_or_default();
+            self.stats.committed(topic, seconds(self.now_ms() - record.born_timestamp()));
             // Delivered is decided; after a crash before the op record is written, the start writes it.
             return Ok(self.append_op(&record).unwrap_or(delivered));
         }
-        self.append_op(&record).inspect_err(|_| {
+        let appended = self.append_op(&record).inspect_err(|_| {
             self.transactions.undone.lock().retain(|place| *place != key.place);
             change.insert(Kind::Check, key, detail);
-        })
+        })?;
+        self.stats.rolled_back(record.property(properties::REAL_TOPIC).unwrap_or_default());
+        Ok(appended)
     }
 
     /// Source: `EndTransactionProcessor.checkPrepareMessage`.

@@ -10,7 +10,7 @@ use store::{Options, SystemClock};
 use tempfile::TempDir;
 use testkit::Seed;
 
-const NOTHING: Faults = Faults { full: false, write: false, sync: false, short_writes: false };
+const NOTHING: Faults = Faults { full: false, write: false, sync: false, short_writes: false, cold: false };
 
 struct World {
     disk: SimDisk,

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,6 +45,18 @@ pub(crate) struct Common {
     /// The cluster that this context names; see "rocketmq context".
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "namesrv", add = complete::contexts())]
     pub(crate) context: Option<String>,
+    /// User of a cluster that checks credentials [env: ROCKETMQ_ACCESS_KEY]
+    ///
+    /// Without it, that of the context. Its secret is taken from --secret-key, --secret-key-file, ROCKETMQ_SECRET_KEY, or
+    /// asked for on the terminal. RocketMQ in Rust does not check credentials itself, Java clusters may.
+    #[arg(long, global = true, value_name = "USER")]
+    pub(crate) access_key: Option<String>,
+    /// Secret of that user; others see it in the list of processes, so better use one of the other ways.
+    #[arg(long, global = true, value_name = "SECRET", conflicts_with = "secret_key_file")]
+    pub(crate) secret_key: Option<String>,
+    /// File whose first line is the secret, - for standard input.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) secret_key_file: Option<PathBuf>,
     /// Print JSON for programs instead of text for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,

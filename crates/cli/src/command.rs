@@ -22,8 +22,10 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::process::exit;
 
 use anyhow::Result;
+use client::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::args::{Arguments, Command};
 use crate::context::Context;
@@ -59,7 +61,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         // Has threads of its own and ends by itself.
         Command::Bench(arguments) => {
             // One name server is enough for it, and any of them will do.
-            let name_servers = context.config()?.name_servers;
+            let Config { name_servers, credentials, .. } = context.config()?;
+            if credentials.is_some() {
+                warn!("bench does not sign its requests, a cluster that checks credentials refuses them");
+            }
             let arguments = match name_servers.first() {
                 Some(at) => arguments.by_default_at(at),
                 None => arguments,

@@ -9,7 +9,7 @@ use client::{Client, Config, Error};
 use protocol::name;
 
 use crate::contexts::{Contexts, Target};
-use crate::survey;
+use crate::{secret, survey};
 
 /// Somebody waits with a finger on the key.
 const PATIENCE: Duration = Duration::from_millis(600);
@@ -53,7 +53,9 @@ fn live(kind: Kind) -> Vec<CompletionCandidate> {
     let (namesrv, context) = (flag(&words, &["--namesrv", "-n"]), flag(&words, &["--context"]));
     let Ok(target) = Target::resolve(namesrv, context) else { return Vec::new() };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
-    let config = Config { timeout: PATIENCE, ..Config::new([&target.namesrv]) };
+    // Nobody is asked for a secret in the middle of a line.
+    let credentials = secret::of_environment().or_else(|| target.credentials.clone().map(Into::into));
+    let config = Config { timeout: PATIENCE, credentials, ..Config::new([&target.namesrv]) };
     let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, names(config, kind)).await });
     candidates(asked.ok().and_then(Result::ok).unwrap_or_default())
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Common;
 use crate::contexts::Target;
 use crate::output::Output;
+use crate::secret;
 
 /// The surroundings of one command.
 pub(crate) struct Context {
@@ -30,6 +31,7 @@ impl Context {
     /// How to connect to it.
     pub(crate) fn config(&self) -> Result<Config> {
         let target = Target::resolve(self.common.namesrv.as_deref(), self.common.context.as_deref())?;
-        Ok(Config { timeout: self.common.timeout, ..Config::new([&target.namesrv]) })
+        let credentials = secret::given(&self.common)?.or_else(|| target.credentials.map(Into::into));
+        Ok(Config { timeout: self.common.timeout, credentials, ..Config::new([&target.namesrv]) })
     }
 }

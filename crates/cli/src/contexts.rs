@@ -26,6 +26,23 @@ pub(crate) struct Named {
     pub(crate) namesrv: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// Who asks, where the cluster checks that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credentials: Option<Known>,
+}
+
+/// Credentials as they are kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Known {
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
 }
 
 /// The file: all contexts, and which one counts when nothing else is said.
@@ -59,7 +76,7 @@ impl Contexts {
             .with_context(|| format!("the contexts in {} are not readable, correct or remove the file", path.display()))
     }
 
-    /// Replaces the file as a whole.
+    /// Replaces the file as a whole; it may hold secrets, so only the user may read it.
     pub(crate) fn save(&self) -> Result<()> {
         let path = Contexts::path()?;
         self.write(&path).with_context(|| format!("write the contexts to {}", path.display()))
@@ -68,7 +85,7 @@ impl Contexts {
     fn write(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        Ok(settings::replace_file(path, &text)?)
+        Ok(settings::replace_private_file(path, &text)?)
     }
 
     /// A context by its name.
@@ -85,6 +102,8 @@ impl Contexts {
 pub(crate) struct Target {
     pub(crate) namesrv: String,
     pub(crate) chosen: Chosen,
+    /// Those of the context, if it was one and has any. They are for its cluster and no other.
+    pub(crate) credentials: Option<Known>,
 }
 
 /// Who chose a cluster.
@@ -126,10 +145,10 @@ impl Target {
         variable: impl Fn(&str) -> Option<String>,
         contexts: impl FnOnce() -> Result<Contexts>,
     ) -> Result<Target> {
-        let at = |namesrv: String, chosen| Ok(Target { namesrv, chosen });
+        let at = |namesrv: String, chosen| Ok(Target { namesrv, chosen, credentials: None });
         let named = |contexts: &Contexts, name: &str, by| {
-            let namesrv = contexts.get(name)?.namesrv.clone();
-            at(namesrv, Chosen::Context { name: name.to_owned(), by })
+            let Named { namesrv, credentials, .. } = contexts.get(name)?.clone();
+            Ok(Target { namesrv, chosen: Chosen::Context { name: name.to_owned(), by }, credentials })
         };
         if let Some(namesrv) = namesrv {
             return at(namesrv.to_owned(), Chosen::Flag);
@@ -156,10 +175,17 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn contexts() -> Contexts {
-        let named = |namesrv: &str| Named { namesrv: namesrv.into(), description: None };
+        let known = Known { access_key: "alice".into(), secret_key: "12345678".into() };
+        let named = |namesrv: &str| Named {
+            namesrv: namesrv.into(),
+            description: None,
+            credentials: (namesrv == "p:1").then(|| known.clone()),
+        };
         Contexts {
             current: Some("home".into()),
             contexts: BTreeMap::from([("home".into(), named("h:1")), ("prod".into(), named("p:1"))]),
@@ -172,6 +198,8 @@ mod tests {
             |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
         let target = Target::choose(flag, context, variable, || Ok(contexts())).unwrap();
         assert_eq!(format!("{} {}", target.namesrv, target.chosen), expected);
+        // Secrets go to the cluster they are for.
+        assert_eq!(target.credentials.is_some(), target.namesrv == "p:1");
     }
 
     #[test]
@@ -200,6 +228,8 @@ mod tests {
         assert_eq!(Contexts::read(&path).unwrap(), Contexts::default());
         contexts().write(&path).unwrap();
         assert_eq!(Contexts::read(&path).unwrap(), contexts());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "it holds secrets");
+        assert!(!format!("{:?}", contexts()).contains("12345678"));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
         fs::write(&path, "{").unwrap();
         assert!(Contexts::read(&path).unwrap_err().to_string().contains("contexts.json"));

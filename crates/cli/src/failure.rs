@@ -72,9 +72,26 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
         Some(Error::Call(_)) => {
             "The broker may be down, or give clients an address that cannot be reached: see \"rocketmq doctor\"."
         }
+        Some(Error::Refused { code: code::NO_PERMISSION, remark, .. }) => match of_credentials(remark) {
+            Some(advice) => advice,
+            None => return text,
+        },
         _ => return text,
     };
-    format!("{text}. {advice}")
+    format!("{}. {advice}", text.trim_end_matches('.'))
+}
+
+/// What to do about what a Java broker says of credentials. Source: RocketMQ 5.5.0, `DefaultAuthenticationProvider`,
+/// `DefaultAuthenticationHandler`.
+fn of_credentials(remark: &str) -> Option<&'static str> {
+    let advice = [
+        ("username cannot be null", "This cluster wants credentials: use --access-key, or a context that has them."),
+        ("check signature failed", "The secret key is not the one of this user."),
+        ("is not found", "Check --access-key, or what the context has."),
+        ("is disabled", "Somebody disabled this user on the cluster."),
+        ("has no permission", "The user is known, but may not do this: see the cluster's access control lists."),
+    ];
+    advice.iter().find(|(said, _)| remark.contains(said)).map(|(_, advice)| *advice)
 }
 
 /// Leaves out the numbers that the system has for its errors: `Connection refused (os error 111)`.
@@ -113,6 +130,20 @@ mod tests {
         check(refused(code::SUBSCRIPTION_GROUP_NOT_EXIST), NOT_FOUND);
         check(refused(code::SYSTEM_BUSY), FAILED);
         check(io::Error::other("disk"), FAILED);
+    }
+
+    #[test]
+    fn what_a_cluster_says_of_credentials_comes_with_advice() {
+        let explained = |remark: &str| {
+            let (address, remark) = ("a:1".into(), remark.into());
+            explain(&Error::Refused { address, request: "GET", code: code::NO_PERMISSION, remark }.into())
+        };
+        assert_eq!(
+            explained("check signature failed."),
+            "a:1 refused GET: 16 NO_PERMISSION, check signature failed. The secret key is not the one of this user."
+        );
+        assert!(explained("User:x is not found.").ends_with("Check --access-key, or what the context has."));
+        assert_eq!(explained("the topic is read-only"), "a:1 refused GET: 16 NO_PERMISSION, the topic is read-only");
     }
 
     #[test]

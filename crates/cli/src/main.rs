@@ -19,6 +19,7 @@ mod output;
 mod parse;
 mod role;
 mod scan;
+mod secret;
 mod survey;
 mod watch;
 

@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use crate::listener::Listener;
 use crate::producer::Producer;
 use crate::route::{Route, Routes};
-use crate::{Admin, Error, clock, limits};
+use crate::{Admin, Credentials, Error, clock, limits};
 
 /// How a client behaves.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub name_servers: Vec<String>,
     /// Longest wait for one ordinary answer. Default 3 s.
     pub timeout: Duration,
+    /// Signs every request, for clusters that check who asks. Default none.
+    pub credentials: Option<Credentials>,
 }
 
 impl Config {
@@ -45,7 +47,7 @@ impl Config {
             let parts = several.as_ref().split([';', ',']).map(str::trim).filter(|part| !part.is_empty());
             all.extend(parts.map(str::to_owned));
         }
-        Config { name_servers: all, timeout: limits::CALL_TIMEOUT }
+        Config { name_servers: all, timeout: limits::CALL_TIMEOUT, credentials: None }
     }
 }
 
@@ -230,13 +232,26 @@ impl Shared {
     }
 
     /// Sends a request and returns whatever is answered.
-    pub(crate) async fn exchange(&self, address: &str, frame: Frame, timeout: Duration) -> Result<Frame, CallError> {
+    pub(crate) async fn exchange(
+        &self,
+        address: &str,
+        mut frame: Frame,
+        timeout: Duration,
+    ) -> Result<Frame, CallError> {
+        self.sign(&mut frame);
         self.pool.call(address, frame, timeout).await
     }
 
     /// Sends a request that wants no answer.
-    pub(crate) async fn notify(&self, address: &str, frame: Frame) -> Result<(), CallError> {
+    pub(crate) async fn notify(&self, address: &str, mut frame: Frame) -> Result<(), CallError> {
+        self.sign(&mut frame);
         self.pool.peer(address).await?.notify(frame)
+    }
+
+    fn sign(&self, frame: &mut Frame) {
+        if let Some(credentials) = &self.config.credentials {
+            credentials.sign(frame);
+        }
     }
 
     async fn ask<R: Request>(&self, header: &R::Header<'_>) -> Result<Frame, Error> {

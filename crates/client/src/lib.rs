@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod client; // start here
+mod credentials;
 mod listener;
 mod route;
 
@@ -47,6 +48,7 @@ mod scripted;
 pub use admin::{Admin, Broker};
 pub use client::{Client, Config};
 pub use consumer::{Batch, Consumer, ConsumerConfig, Filter, Start};
+pub use credentials::Credentials;
 pub use error::Error;
 pub use message::{Message, Received};
 pub use producer::{Producer, Receipt, Select, Stored};

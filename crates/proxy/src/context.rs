@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
 use crate::caller::Caller;
+use crate::calls::Calls;
 use crate::clients::Clients;
 use crate::renew::Renewals;
 use crate::v2::{Address, AddressScheme, Endpoints};
@@ -16,6 +17,7 @@ pub(crate) struct Context {
     pub(crate) backend: Backend,
     pub(crate) clients: Arc<Clients>,
     pub(crate) renewals: Renewals,
+    pub(crate) calls: Calls,
     /// Host by which clients find us, if the settings say so.
     pub(crate) host: Option<String>,
     /// Our own port.

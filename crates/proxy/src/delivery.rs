@@ -76,6 +76,11 @@ impl Delivery {
         delivery
     }
 
+    /// Code of the status it begins with.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.as_ref().map_or(0, |status| status.code)
+    }
+
     /// Changes what counts as unread, of the client and of all.
     fn count(&self, change: impl Fn(&AtomicUsize) -> usize) {
         change(&self.context.unread);

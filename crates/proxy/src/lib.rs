@@ -20,6 +20,9 @@ mod service;
 mod status;
 mod validate;
 
+mod calls;
+mod monitor;
+
 mod backend;
 mod cluster;
 mod local;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use broker::Broker;
 use hyper::body::Incoming;
+use metrics::Metrics;
 use remoting::{accept, bind};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -20,12 +21,14 @@ use tonic::codegen::Service as _;
 use tracing::debug;
 
 use crate::backend::Backend;
+use crate::calls::Calls;
 use crate::clients::Clients;
 use crate::cluster::{self, Cluster};
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::local::Local;
+use crate::monitor::{self, Monitor};
 use crate::renew::Renewals;
 use crate::service::Service;
 use crate::settings::{ClusterSettings, Settings};
@@ -47,6 +50,9 @@ pub enum StartError {
     /// A cluster is found through its name servers.
     #[error("a proxy needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file")]
     NoNameServer,
+    /// The port of metrics, or where they shall go.
+    #[error(transparent)]
+    Metrics(#[from] metrics::StartError),
     /// The description of the protocol in this program is broken.
     #[error("gRPC reflection: {0}")]
     Reflection(String),
@@ -66,8 +72,17 @@ pub struct Advertised {
 /// A running gRPC server.
 pub struct Proxy {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// What only a proxy of its own shows; in one process with a broker, that shows its own.
+struct Shown {
+    metrics: Metrics,
+    settings: metrics::Settings,
+    cluster_name: String,
+    proxy_name: String,
 }
 
 impl Proxy {
@@ -83,17 +98,27 @@ impl Proxy {
     ) -> Result<Proxy, StartError> {
         let Advertised { host, ip, remoting_port } = advertised;
         let backend = Backend::Local(Local::new(broker, ip, remoting_port));
-        Proxy::serve(backend, Arc::default(), bind_address, host, settings).await
+        Proxy::serve(backend, Arc::default(), bind_address, host, settings, None).await
     }
 
     /// Listens, and serves the brokers of a cluster until [`Proxy::stop`].
     ///
     /// # Errors
     /// Nothing is left running.
-    pub async fn start_for_cluster(cluster: &ClusterSettings, settings: &Settings) -> Result<Proxy, StartError> {
+    pub async fn start_for_cluster(
+        cluster: &ClusterSettings,
+        settings: &Settings,
+        metrics: metrics::Settings,
+    ) -> Result<Proxy, StartError> {
         if cluster.namesrv_addr.is_empty() {
             return Err(StartError::NoNameServer);
         }
+        let shown = Shown {
+            metrics: Metrics::prepare(&metrics, cluster.bind_address).await?,
+            settings: metrics,
+            cluster_name: cluster.cluster_name.clone().unwrap_or_else(|| DEFAULT_CLUSTER.into()),
+            proxy_name: cluster.proxy_name.clone().unwrap_or_else(monitor::host_name),
+        };
         let options = cluster::Options {
             name_servers: cluster.namesrv_addr.iter().map(::settings::Setting::show).collect(),
             cluster_name: cluster.cluster_name.clone(),
@@ -102,7 +127,8 @@ impl Proxy {
         };
         let clients = Arc::<Clients>::default();
         let backend = Backend::Cluster(Cluster::start(options, clients.clone()).await);
-        Proxy::serve(backend, clients, cluster.bind_address, cluster.local_serve_addr.clone(), settings).await
+        let (bind_address, host) = (cluster.bind_address, cluster.local_serve_addr.clone());
+        Proxy::serve(backend, clients, bind_address, host, settings, Some(shown)).await
     }
 
     async fn serve(
@@ -111,6 +137,7 @@ impl Proxy {
         bind_address: IpAddr,
         host: Option<String>,
         settings: &Settings,
+        shown: Option<Shown>,
     ) -> Result<Proxy, StartError> {
         let tls = Arc::new(Tls::new(settings)?);
         let socket = bind(SocketAddr::new(bind_address, settings.grpc_server_port)).map_err(StartError::Listen)?;
@@ -120,6 +147,7 @@ impl Proxy {
             backend,
             clients,
             renewals: Renewals::default(),
+            calls: Calls::default(),
             host,
             port: address.port(),
             check_message_type: settings.check_message_type,
@@ -127,6 +155,8 @@ impl Proxy {
             stop: stop.clone(),
         });
         let routes = Arc::new(Routes::new(context.clone()).await?);
+        let metrics_address = shown.as_ref().and_then(|shown| shown.metrics.address());
+        let showing = show(shown, context.clone(), stop.clone());
         let stopped = stop.clone();
         let (idle_max, watch_interval) = (settings.client_idle_time, settings.tls_cert_watch_interval);
         let task = tokio::spawn(async move {
@@ -142,7 +172,7 @@ impl Proxy {
             };
             let looking = stopped.clone().run_until_cancelled_owned(context.clone().look_after_clients());
             let watching = stopped.clone().run_until_cancelled_owned(tls.clone().watch(watch_interval));
-            tokio::join!(accept(socket, &stopped, open), looking, watching);
+            tokio::join!(accept(socket, &stopped, open), looking, watching, showing);
             tracker.close();
             tracker.wait().await;
             context.renewals.end(&context);
@@ -150,12 +180,17 @@ impl Proxy {
                 cluster.stop().await;
             }
         });
-        Ok(Proxy { address, stop, task })
+        Ok(Proxy { address, metrics_address, stop, task })
     }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where `/metrics`, `/health` and `/ready` are, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Stops accepting, answers who waits, and ends the connections.
@@ -164,6 +199,14 @@ impl Proxy {
         // A task that panicked has been told of by the panic itself.
         let _ = self.task.await;
     }
+}
+
+/// Source: `ProxyConfig.rocketMQClusterName`.
+const DEFAULT_CLUSTER: &str = "DefaultCluster";
+
+async fn show(shown: Option<Shown>, context: Arc<Context>, stop: CancellationToken) {
+    let Some(Shown { metrics, settings, cluster_name, proxy_name }) = shown else { return };
+    metrics.run(Arc::new(Monitor { context, settings, cluster_name, proxy_name }), stop).await;
 }
 
 /// Calls by service.

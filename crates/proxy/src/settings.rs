@@ -44,6 +44,8 @@ settings! {
         /// Cluster whose brokers say how consumer groups are set. Without it all brokers are asked, which is right
         /// where the name servers know one cluster.
         pub cluster_name: Option<String> = "rocketMQClusterName", None, Restart;
+        /// Name of the proxy in its metrics, the label `node_id`; that of the machine without it.
+        pub proxy_name: Option<String> = "proxyName", None, Restart;
         /// What it serves: `CLUSTER`, brokers elsewhere. `LOCAL`, a broker in the same process, is `rocketmq server`.
         pub proxy_mode: ProxyMode = "proxyMode", ProxyMode::Cluster, Restart;
         /// Host by which clients are told to find the proxy, where the one they used themselves is not right.

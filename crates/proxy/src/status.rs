@@ -135,6 +135,8 @@ pub(crate) fn summary<'s>(entries: impl Iterator<Item = &'s Status>) -> Status {
 /// An answer with a status inside.
 pub(crate) trait Answer: Default {
     fn set_status(&mut self, status: Status);
+    /// Code of the status.
+    fn code(&self) -> i32;
 }
 
 macro_rules! answers {
@@ -142,6 +144,10 @@ macro_rules! answers {
         $(impl Answer for v2::$name {
             fn set_status(&mut self, status: Status) {
                 self.status = Some(status);
+            }
+
+            fn code(&self) -> i32 {
+                self.status.as_ref().map_or(0, |status| status.code)
             }
         })*
     };

@@ -19,7 +19,7 @@ pub mod properties;
 mod sources;
 mod update;
 
-pub use file::replace_file;
+pub use file::{replace_file, replace_private_file};
 pub use form::{Between, Bytes, Form, HostPort, Hours, Millis, Minutes, Plain, Seconds, Setting};
 pub use page::page;
 pub use problem::{Origin, Problem, Problems, Severity};

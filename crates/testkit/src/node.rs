@@ -45,17 +45,36 @@ impl Node {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(dir: Arc<DataDir>, change: impl FnOnce(&mut Settings)) -> Node {
-        let mut settings = Settings {
+        let mut settings = Node::settings(&dir);
+        change(&mut settings);
+        Node::launch(dir, settings, |_| {}).await
+    }
+
+    /// With the defaults, a directory of its own, and metrics as they are changed here.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with_metrics(change: impl FnOnce(&mut metrics::Settings)) -> Node {
+        let dir = Arc::<DataDir>::default();
+        let settings = Node::settings(&dir);
+        Node::launch(dir, settings, change).await
+    }
+
+    fn settings(dir: &DataDir) -> Settings {
+        Settings {
             bind_address: [127, 0, 0, 1].into(),
             listen_port: 0,
             fast_listen_port: Some(0),
-            metrics_port: 0,
             store_dir: dir.path().to_owned(),
             segment_bytes: 4 << 20,
             ..Settings::default()
-        };
-        change(&mut settings);
-        let node = broker_server::Node::start(settings, vec![Deaf]).await.expect("the node starts");
+        }
+    }
+
+    async fn launch(dir: Arc<DataDir>, settings: Settings, change: impl FnOnce(&mut metrics::Settings)) -> Node {
+        let mut metrics = metrics::Settings { port: 0, ..metrics::Settings::default() };
+        change(&mut metrics);
+        let node = broker_server::Node::start(settings, metrics, vec![Deaf]).await.expect("the node starts");
         Node { node, dir }
     }
 

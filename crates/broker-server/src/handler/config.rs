@@ -15,7 +15,7 @@ use crate::code::{Outcome, Refusal};
 use crate::table::Call;
 
 pub(crate) fn get(call: &Call) -> Outcome {
-    let text = call.context.settings.read().to_properties_text();
+    let text = call.context.settings.read().to_properties_text() + &call.context.metrics.read().to_properties_text();
     let version = json!({ "counter": 0, "stateVersion": 0, "timestamp": call.context.started_ms }).to_string();
     let fields = Fields::of(&BrokerConfigReply { version: &version });
     Ok(Response { fields, ..Response::ok().with_body(text) })
@@ -41,15 +41,15 @@ fn keep(path: &Path, changes: &[(&str, String)]) -> io::Result<()> {
 const FORBIDDEN: [&str; 3] = ["configBlackList", "brokerConfigPath", "storePathRootDir"];
 
 pub(crate) fn update(call: &Call) -> Outcome {
-    let mut settings = call.context.settings.write();
-    let update = Update::parse(&[&*settings], &call.frame.body, &FORBIDDEN).map_err(|error| {
+    let (mut settings, mut metrics) = (call.context.settings.write(), call.context.metrics.write());
+    let update = Update::parse(&[&*settings, &*metrics], &call.frame.body, &FORBIDDEN).map_err(|error| {
         let code = if matches!(error, UpdateError::Forbidden(_)) { code::NO_PERMISSION } else { code::SYSTEM_ERROR };
         Refusal::new(code, error.to_string())
     })?;
     keep(&settings.store_dir.join(CHANGED_SETTINGS), &update.changes).map_err(|error| {
         Refusal::new(code::SYSTEM_ERROR, format!("the change could not be saved, so it was not made: {error}"))
     })?;
-    update.apply(&mut [&mut *settings]);
+    update.apply(&mut [&mut *settings, &mut *metrics]);
     call.broker().reconfigure(settings.broker_config());
     let mut response = Response::ok();
     if !update.restart.is_empty() {

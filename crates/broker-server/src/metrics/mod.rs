@@ -5,26 +5,19 @@
 //! counters and tables that exist anyway.
 
 mod age;
-mod http;
-mod process;
-mod text;
+mod later;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use broker::{Broker, Count, Counted, Lag, MESSAGE_TYPE, SIZE_BOUNDS, Sizes};
+use broker::{Broker, Count, Counted, Lag, MESSAGE_TYPE, SIZE_BOUNDS, Spread};
+use metrics::{Collected, Exposition, Kind, Name, Source, Value};
 use parking_lot::Mutex;
 use protocol::{name, peer};
-use tokio::sync::Semaphore;
 
-use crate::latency::{BOUNDS_MS, Latencies, request_name};
 use crate::service::Context;
 use age::Ages;
-use text::{Exposition, Kind};
-
-pub(crate) use http::{bind, serve};
 
 /// What the port of metrics and health answers from.
 pub(crate) struct Monitor {
@@ -32,26 +25,40 @@ pub(crate) struct Monitor {
     /// Set once name servers know of this broker, and taken back when it stops.
     serving: AtomicBool,
     ages: Mutex<Ages>,
-    /// One scrape at a time.
-    scraping: Semaphore,
 }
 
 impl Monitor {
     pub(crate) fn new(context: Arc<Context>) -> Monitor {
-        Monitor { context, serving: AtomicBool::new(false), ages: Mutex::default(), scraping: Semaphore::new(1) }
+        Monitor { context, serving: AtomicBool::new(false), ages: Mutex::default() }
     }
 
     pub(crate) fn set_serving(&self, serving: bool) {
         self.serving.store(serving, Ordering::Relaxed);
     }
+}
 
-    /// Why this process should be replaced, if it should.
-    pub(crate) fn ill(&self) -> Option<String> {
+impl Source for Monitor {
+    // Source: `BrokerMetricsConstant.OPEN_TELEMETRY_METER_NAME`.
+    const SCOPE: &'static str = "broker-meter";
+
+    fn settings(&self) -> metrics::Settings {
+        self.context.metrics.read().clone()
+    }
+
+    fn labels(&self) -> Vec<(&'static str, String)> {
+        let settings = self.context.settings.read();
+        vec![
+            ("cluster", settings.cluster_name.clone()),
+            ("node_type", "broker".into()),
+            ("node_id", settings.broker_name.clone()),
+        ]
+    }
+
+    fn ill(&self) -> Option<String> {
         self.context.broker.store().failure().map(|failure| failure.to_string())
     }
 
-    /// Why clients should go elsewhere for now, if they should.
-    pub(crate) fn not_ready(&self) -> Option<String> {
+    fn not_ready(&self) -> Option<String> {
         if !self.serving.load(Ordering::Relaxed) {
             return Some("starting or stopping".into());
         }
@@ -63,11 +70,7 @@ impl Monitor {
         })
     }
 
-    /// Everything, as text.
-    pub(crate) async fn scrape(self: &Arc<Self>) -> String {
-        // The semaphore is never closed.
-        let _permit = self.scraping.acquire().await;
-        let began = Instant::now();
+    async fn collect(self: &Arc<Self>) -> Collected {
         let broker = self.context.broker.clone();
         let lags = tokio::task::spawn_blocking(move || sorted_lags(&broker)).await.unwrap_or_default();
         let mut ages = std::mem::take(&mut *self.ages.lock());
@@ -77,32 +80,20 @@ impl Monitor {
         let first = self.context.broker.store().record_at(log_min).await.ok().flatten();
         let oldest_ms = first.and_then(|record| protocol::record::store_timestamp(&record));
         let monitor = self.clone();
-        tokio::task::spawn_blocking(move || monitor.text(&lags, &latencies, oldest_ms, began)).await.unwrap_or_default()
-    }
-
-    fn text(&self, lags: &[Lag], latencies: &[Option<i64>], oldest_ms: Option<i64>, began: Instant) -> String {
-        let settings = self.context.settings.read().clone();
-        let own = [
-            ("cluster", settings.cluster_name.as_str()),
-            ("node_type", "broker"),
-            ("node_id", settings.broker_name.as_str()),
-        ];
-        let labels = settings.metrics_label.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut out = Exposition::new(own.into_iter().chain(labels), settings.metrics_series_max);
-        let broker = &self.context.broker;
-        tables(&mut out, broker);
-        messages_in(&mut out, broker);
-        sizes(&mut out, broker);
-        latencies_of(&mut out, &self.context.latencies);
-        by_group(&mut out, broker);
-        behind(&mut out, broker, lags, latencies);
-        in_flight(&mut out, broker);
-        connections(&mut out, broker);
-        store(&mut out, broker, oldest_ms);
-        process::add(&mut out);
-        let help = "Time it took to collect these figures.";
-        out.single("rocketmq_scrape_seconds", Kind::Gauge, help, began.elapsed().as_secs_f64());
-        out.finish()
+        Box::new(move |out| {
+            let broker = &monitor.context.broker;
+            tables(out, broker);
+            messages_in(out, broker);
+            sizes(out, broker);
+            monitor.context.latencies.show(out);
+            by_group(out, broker);
+            behind(out, broker, &lags, &latencies);
+            connections(out, broker);
+            store(out, broker, oldest_ms);
+            later::timers(out, broker);
+            later::transactions(out, broker);
+            later::popped(out, broker);
+        })
     }
 }
 
@@ -113,16 +104,11 @@ fn sorted_lags(broker: &Broker) -> Vec<Lag> {
     lags
 }
 
-fn tables(out: &mut Exposition, broker: &Broker) {
-    let permission = f64::from(broker.config().permission);
+fn tables(out: &mut Exposition<'_>, broker: &Broker) {
+    let permission = u64::from(broker.config().permission.unsigned_abs());
     out.single("rocketmq_broker_permission", Kind::Gauge, "What topics allow: 4 reading, 2 writing.", permission);
-    out.single(
-        "rocketmq_topic_number",
-        Kind::Gauge,
-        "Topics, those of the system included.",
-        broker.topics().len() as f64,
-    );
-    let groups = broker.groups().names().len() as f64;
+    out.single("rocketmq_topic_number", Kind::Gauge, "Topics, those of the system included.", broker.topics().len());
+    let groups = broker.groups().names().len();
     out.single("rocketmq_consumer_group_number", Kind::Gauge, "Consumer groups, those of the system included.", groups);
 }
 
@@ -135,7 +121,16 @@ fn counts(broker: &Broker, what: Counted) -> BTreeMap<String, Count> {
     counts
 }
 
-fn messages_in(out: &mut Exposition, broker: &Broker) {
+/// How what was counted spreads, and its sum, in the order of the topics.
+fn spreads(broker: &Broker, what: Counted) -> BTreeMap<String, (Spread, u64)> {
+    let mut spreads = BTreeMap::new();
+    broker.stats().each_spread(what, |topic, spread, sum| {
+        spreads.insert(topic.to_owned(), (spread, sum));
+    });
+    spreads
+}
+
+fn messages_in(out: &mut Exposition<'_>, broker: &Broker) {
     let counts = counts(broker, Counted::Put);
     let kinds: BTreeMap<&str, String> =
         counts.keys().map(|topic| (topic.as_str(), message_type(broker, topic))).collect();
@@ -145,7 +140,7 @@ fn messages_in(out: &mut Exposition, broker: &Broker) {
                 let is_system = truth(broker.is_system_topic(topic));
                 let labels =
                     [("topic", topic.as_str()), ("message_type", &kinds[topic.as_str()]), ("is_system", is_system)];
-                family.add(&labels, of(*count) as f64);
+                family.add(&labels, of(*count));
             }
         });
     };
@@ -155,11 +150,8 @@ fn messages_in(out: &mut Exposition, broker: &Broker) {
     family("rocketmq_throughput_in_total", "Bytes of records stored.", |count| count.bytes);
 }
 
-fn sizes(out: &mut Exposition, broker: &Broker) {
-    let mut topics: BTreeMap<String, (Sizes, u64)> = BTreeMap::new();
-    broker.stats().each_size(|topic, sizes, bytes| {
-        topics.insert(topic.to_owned(), (sizes, bytes));
-    });
+fn sizes(out: &mut Exposition<'_>, broker: &Broker) {
+    let topics = spreads(broker, Counted::Put);
     let kinds: Vec<String> = topics.keys().map(|topic| message_type(broker, topic)).collect();
     let all = topics.iter().zip(&kinds).map(|((topic, (sizes, bytes)), kind)| {
         let is_system = truth(broker.is_system_topic(topic));
@@ -173,34 +165,13 @@ fn sizes(out: &mut Exposition, broker: &Broker) {
     out.histogram("rocketmq_message_size", "Sizes of the records stored, of a batch the mean.", &SIZE_BOUNDS, &all);
 }
 
-fn latencies_of(out: &mut Exposition, latencies: &Latencies) {
-    let kinds = latencies.all().into_iter().map(|(kind, counts, sum)| {
-        let response = kind.response.name().unwrap_or("OTHER").to_lowercase();
-        (request_name(kind.request), response, kind, counts, sum)
-    });
-    let kinds = kinds.collect::<Vec<_>>();
-    let all = kinds.iter().map(|(request, response, kind, counts, sum)| {
-        let labels = vec![
-            ("protocol_type", "remoting"),
-            ("request_code", request.as_str()),
-            ("response_code", response.as_str()),
-            ("is_long_polling", truth(kind.polling)),
-            ("result", if kind.oneway { "oneway" } else { "success" }),
-        ];
-        (labels, *counts, *sum)
-    });
-    let all = all.collect::<Vec<_>>();
-    let help = "Time from a request to its answer, in milliseconds.";
-    out.histogram("rocketmq_rpc_latency_milliseconds", help, &BOUNDS_MS, &all);
-}
-
 /// Java labels each message with its own type, here it is what the topic declares. Source: `TopicMessageType`.
 fn message_type(broker: &Broker, topic: &str) -> String {
     let declared = broker.topics().get(topic).and_then(|topic| topic.config().attributes.get(MESSAGE_TYPE).cloned());
     declared.map_or_else(|| "unspecified".into(), |declared| declared.to_lowercase())
 }
 
-fn by_group(out: &mut Exposition, broker: &Broker) {
+fn by_group(out: &mut Exposition<'_>, broker: &Broker) {
     let delivered = counts(broker, Counted::Get);
     let dead = counts(broker, Counted::Dead);
     let mut family = |name: &str, help: &str, counts: &BTreeMap<String, Count>, of: fn(Count) -> u64| {
@@ -211,7 +182,7 @@ fn by_group(out: &mut Exposition, broker: &Broker) {
                 let system = truth(broker.is_system_topic(topic) || name::SYSTEM_GROUPS.contains(&group));
                 let retry = truth(topic.starts_with(name::RETRY_PREFIX));
                 let labels = [("topic", topic), ("consumer_group", group), ("is_retry", retry), ("is_system", system)];
-                family.add(&labels, of(*count) as f64);
+                family.add(&labels, of(*count));
             }
         });
     };
@@ -222,8 +193,18 @@ fn by_group(out: &mut Exposition, broker: &Broker) {
     family("rocketmq_send_to_dlq_messages_total", "Messages set aside as dead letters.", &dead, |count| count.messages);
 }
 
-fn behind(out: &mut Exposition, broker: &Broker, lags: &[Lag], latencies: &[Option<i64>]) {
-    let mut family = |name: &str, help: &str, of: &dyn Fn(usize) -> Option<f64>| {
+fn behind(out: &mut Exposition<'_>, broker: &Broker, lags: &[Lag], latencies: &[Option<i64>]) {
+    // In the order of topics and groups.
+    let in_flight = broker.in_flight();
+    let popping = popping_groups(broker);
+    // A pop moves the offset, so what is in flight comes on top of what the offset says. Others have in hand what only
+    // their members know.
+    let count = |lag: &Lag| {
+        let found = in_flight.binary_search_by(|(topic, group, _)| (topic, group).cmp(&(&lag.topic, &lag.group)));
+        found.map_or(0, |at| in_flight[at].2)
+    };
+    let popped: Vec<u64> = lags.iter().map(count).collect();
+    let mut family = |name: Name<'_>, help: &str, of: &dyn Fn(usize) -> Option<Value>| {
         out.family(name, Kind::Gauge, help, |family| {
             for (at, lag) in lags.iter().enumerate() {
                 let Some(value) = of(at) else { continue };
@@ -240,36 +221,33 @@ fn behind(out: &mut Exposition, broker: &Broker, lags: &[Lag], latencies: &[Opti
         });
     };
     let help = "Messages a group has not consumed yet.";
-    family("rocketmq_consumer_lag_messages", help, &|at| Some(lags[at].messages as f64));
-    let help = "Age of the oldest message a group has not consumed yet, in milliseconds.";
-    family("rocketmq_consumer_lag_latency_milliseconds", help, &|at| latencies[at].map(|ms| ms as f64));
-    let help = "Age of the oldest message a group has not consumed yet.";
-    family("rocketmq_consumer_lag_seconds", help, &|at| latencies[at].map(|ms| ms as f64 / 1000.0));
-}
-
-/// Of groups that pop: what others have in hand only their members know.
-fn in_flight(out: &mut Exposition, broker: &Broker) {
-    let all = broker.in_flight();
+    family("rocketmq_consumer_lag_messages".into(), help, &|at| Some((lags[at].messages + popped[at]).into()));
+    let help = "Messages that nobody has popped yet, for groups that pop.";
+    let pops = |at: usize| popped[at] > 0 || popping.contains(&lags[at].group);
+    family("rocketmq_consumer_ready_messages".into(), help, &|at| pops(at).then(|| lags[at].messages.into()));
     let help = "Popped messages that wait for an ack.";
-    out.family("rocketmq_consumer_inflight_messages", Kind::Gauge, help, |family| {
-        for (topic, group, count) in &all {
-            let retry = truth(topic.starts_with(name::RETRY_PREFIX));
-            let system = truth(broker.is_system_topic(topic));
-            let labels = [
-                ("topic", topic.as_str()),
-                ("consumer_group", group.as_str()),
-                ("is_retry", retry),
-                ("is_system", system),
-            ];
-            family.add(&labels, *count as f64);
-        }
-    });
+    family("rocketmq_consumer_inflight_messages".into(), help, &|at| pops(at).then(|| popped[at].into()));
+    let help = "Age of the oldest message a group has not consumed yet, in milliseconds.";
+    family(("rocketmq_consumer_lag_latency", "milliseconds").into(), help, &|at| latencies[at].map(Value::from));
+    let help = "Age of the oldest message a group has not consumed yet.";
+    family("rocketmq_consumer_lag_seconds".into(), help, &|at| latencies[at].map(|ms| (ms as f64 / 1000.0).into()));
 }
 
-fn connections(out: &mut Exposition, broker: &Broker) {
+/// Groups whose members that are online pop.
+fn popping_groups(broker: &Broker) -> BTreeSet<String> {
+    let sessions = broker.sessions();
+    let pops = |group: &String| {
+        sessions
+            .consumer_connection(group)
+            .is_some_and(|members| members.consume_type.as_deref() == Some("CONSUME_POP"))
+    };
+    sessions.consumer_groups().into_iter().filter(pops).collect()
+}
+
+fn connections(out: &mut Exposition<'_>, broker: &Broker) {
     let lower = |language: peer::Language| language.name().unwrap_or("OTHER").to_lowercase();
     let mut producers = BTreeMap::<(String, String), u64>::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for producer in broker.sessions().all_producers().into_values().flatten() {
         // A client that is in several groups has one connection.
         if seen.insert(producer.remote_ip) {
@@ -281,7 +259,7 @@ fn connections(out: &mut Exposition, broker: &Broker) {
     out.family(name, Kind::Gauge, "Connections of producers.", |family| {
         for ((language, version), count) in &producers {
             let labels = [("language", language.as_str()), ("version", version), ("protocol_type", "remoting")];
-            family.add(&labels, *count as f64);
+            family.add(&labels, *count);
         }
     });
     let mut groups = broker.sessions().consumer_groups();
@@ -311,51 +289,40 @@ fn connections(out: &mut Exposition, broker: &Broker) {
                     ("protocol_type", "remoting"),
                     ("is_system", system),
                 ];
-                family.add(&labels, *count as f64);
+                family.add(&labels, *count);
             }
         }
     });
 }
 
-fn store(out: &mut Exposition, broker: &Broker, oldest_ms: Option<i64>) {
+/// Where the log is. Source: `DefaultStoreMetricsManager.newAttributesBuilder`.
+const LOCAL: [(&str, &str); 2] = [("storage_type", "local"), ("storage_medium", "disk")];
+
+fn store(out: &mut Exposition<'_>, broker: &Broker, oldest_ms: Option<i64>) {
     let store = broker.store();
-    let local = [("storage_type", "local"), ("storage_medium", "disk")];
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        out.family(name, Kind::Gauge, help, |family| family.add(&local, value));
+    let mut gauge = |name: Name<'_>, help: &str, value: Value| {
+        out.family(name, Kind::Gauge, help, |family| family.add(&LOCAL, value));
     };
     let (min, max) = store.log_range();
-    gauge("rocketmq_storage_size_bytes", "Bytes of messages that are kept.", (max.0 - min.0) as f64);
+    gauge(("rocketmq_storage_size", "bytes").into(), "Bytes of messages that are kept.", (max.0 - min.0).into());
     let unflushed = store.appended().0.saturating_sub(store.flushed().get().0);
-    gauge("rocketmq_storage_flush_behind_bytes", "Bytes that are not on the disk yet.", unflushed as f64);
+    gauge(("rocketmq_storage_flush_behind", "bytes").into(), "Bytes that are not on the disk yet.", unflushed.into());
     let unseen = store.appended().0.saturating_sub(store.visible().0);
-    gauge("rocketmq_storage_dispatch_behind_bytes", "Bytes that consumers do not see yet.", unseen as f64);
+    gauge(("rocketmq_storage_dispatch_behind", "bytes").into(), "Bytes that consumers do not see yet.", unseen.into());
     let kept_ms = oldest_ms.map_or(0, |oldest_ms| broker.now_ms() - oldest_ms);
     let help = "Age of the oldest message that is kept.";
-    gauge("rocketmq_storage_message_reserve_time_milliseconds", help, kept_ms as f64);
-    gauge("rocketmq_timer_dequeue_latency_milliseconds", "How late the next timer is.", broker.timer_lag_ms() as f64);
+    gauge(("rocketmq_storage_message_reserve_time", "milliseconds").into(), help, kept_ms.into());
     if let Ok(usage) = store.usage() {
         let help = "Share of the disk that is in use, 0 to 1.";
-        gauge("rocketmq_storage_disk_used_ratio", help, usage.space.used_ratio());
+        gauge("rocketmq_storage_disk_used_ratio".into(), help, usage.space.used_ratio().into());
     }
-    out.single(
-        "rocketmq_timing_messages",
-        Kind::Gauge,
-        "Messages that wait for a time of their own.",
-        broker.pending_timers() as f64,
-    );
-    let help = "Popped messages that wait for an ack.";
-    out.single("rocketmq_pop_checkpoint_buffer_size", Kind::Gauge, help, broker.invisible_messages() as f64);
-    let help = "How late the next popped message is that was not acked in time.";
-    out.single("rocketmq_pop_revive_latency_milliseconds", Kind::Gauge, help, broker.revive_lag_ms() as f64);
-    let help = "Half messages that wait for the decision of their producer.";
-    out.single("rocketmq_half_messages", Kind::Gauge, help, broker.open_transactions() as f64);
     let stats = store.stats();
-    out.single("rocketmq_storage_syncs_total", Kind::Counter, "Syncs of the log.", stats.syncs as f64);
+    out.single("rocketmq_storage_syncs_total", Kind::Counter, "Syncs of the log.", stats.syncs);
     let help = "Time that syncs of the log took.";
     out.single("rocketmq_storage_sync_seconds_total", Kind::Counter, help, stats.sync_time.as_secs_f64());
     let help = "Reads that had to wait for the disk.";
-    out.single("rocketmq_storage_cold_reads_total", Kind::Counter, help, stats.cold_reads as f64);
-    let failed = if store.failure().is_some() { 1.0 } else { 0.0 };
+    out.single("rocketmq_storage_cold_reads_total", Kind::Counter, help, stats.cold_reads);
+    let failed = u64::from(store.failure().is_some());
     out.single("rocketmq_storage_failed", Kind::Gauge, "1 when the log takes no more records.", failed);
 }
 

@@ -66,12 +66,19 @@ impl Role {
         match self {
             Role::Server => vec![
                 Box::new(broker_server::Settings::default()),
+                Box::new(metrics::Settings::default()),
                 Box::new(OwnSettings::default()),
                 Box::new(proxy::Settings::default()),
             ],
-            Role::Broker => vec![Box::new(broker_server::Settings::default())],
+            Role::Broker => {
+                vec![Box::new(broker_server::Settings::default()), Box::new(metrics::Settings::default())]
+            }
             Role::Namesrv => vec![Box::new(namesrv::Settings::default())],
-            Role::Proxy => vec![Box::new(proxy::ClusterSettings::default()), Box::new(proxy::Settings::default())],
+            Role::Proxy => vec![
+                Box::new(proxy::ClusterSettings::default()),
+                Box::new(metrics::Settings::default()),
+                Box::new(proxy::Settings::default()),
+            ],
         }
     }
 }

@@ -2,18 +2,20 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use client::Credentials;
 use serde_json::json;
 
 use crate::complete;
 use crate::context::Context;
-use crate::contexts::{Contexts, Named, Target};
+use crate::contexts::{Contexts, Known, Named, Target};
 use crate::failure::Failure;
 use crate::output::Rows;
-use crate::parse;
+use crate::{parse, secret};
 
 const EXAMPLES: &str = "\
 Examples:
   rocketmq context add staging --namesrv 'mq-1:9876;mq-2:9876' --description \"two of everything\" --use
+  rocketmq context add prod --namesrv mq:9876 --access-key alice --secret-key-file secret
   rocketmq context list
   rocketmq --context staging topic list
 
@@ -97,7 +99,15 @@ fn list(context: &mut Context) -> Result<()> {
 }
 
 fn shown(name: &str, named: &Named, current: bool) -> serde_json::Value {
-    json!({"context": name, "current": current, "namesrv": named.namesrv, "description": named.description})
+    // Secrets are for the cluster, not for screens.
+    let access_key = named.credentials.as_ref().map(|known| &known.access_key);
+    json!({
+        "context": name,
+        "current": current,
+        "namesrv": named.namesrv,
+        "description": named.description,
+        "accessKey": access_key,
+    })
 }
 
 fn add(context: &mut Context, arguments: Add) -> Result<()> {
@@ -109,7 +119,9 @@ fn add(context: &mut Context, arguments: Add) -> Result<()> {
     if arguments.current {
         all.current = Some(arguments.name.clone());
     }
-    let named = Named { namesrv: namesrv.clone(), description: arguments.description };
+    let credentials = secret::given(&context.common)?;
+    let credentials = credentials.map(|Credentials { access_key, secret_key }| Known { access_key, secret_key });
+    let named = Named { namesrv: namesrv.clone(), description: arguments.description, credentials };
     let done = match all.contexts.insert(arguments.name.clone(), named) {
         Some(_) => "changed",
         None => "added",
@@ -137,6 +149,9 @@ fn show(context: &mut Context, name: Option<&str>) -> Result<()> {
         }
         context.out.line(format!("Context {name}{}", if current { ", the current one" } else { "" }))?;
         context.out.line(format!("Name servers {}", named.namesrv))?;
+        if let Some(Known { access_key, .. }) = &named.credentials {
+            context.out.line(format!("Access key   {access_key}, with a secret"))?;
+        }
         if let Some(description) = &named.description {
             context.out.line(description)?;
         }

@@ -56,7 +56,8 @@ impl BrokerArgs {
             ("fastListenPort", text(self.fast_listen_port)),
             ("metricsPromExporterPort", text(self.metrics_port)),
         ];
-        let (settings, dir) = self.common.load_broker(&flags, &mut [])?;
+        let mut metrics = metrics::Settings::default();
+        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics])?;
         if settings.namesrv_addr.is_empty() {
             bail!(
                 "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \
@@ -69,12 +70,12 @@ impl BrokerArgs {
         let name_servers = settings.get("namesrvAddr").unwrap_or_default();
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
         let flush = settings.get("flushDiskType").unwrap_or_default();
-        let node = Node::start(settings, registries).await?;
+        let node = Node::start(settings, metrics, registries).await?;
         print_ready(
             &[
                 ("broker", format!("{}, fast port {}, {names}", node.address(), node.fast_address().port())),
                 ("name servers", name_servers),
-                ("metrics", metrics_text(&node)),
+                ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("flush", flush),
             ],

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::notify::{State, notify};
-use super::start::{Given, print_ready, raise_open_files};
+use super::start::{Given, metrics_text, print_ready, raise_open_files};
 
 /// Runs a gRPC server for the brokers of a cluster
 #[derive(Debug, Args)]
@@ -25,22 +25,36 @@ pub(crate) struct ProxyArgs {
     /// Port for gRPC clients, 0 lets the system choose [default: 8081]
     #[arg(long, value_name = "PORT")]
     grpc_port: Option<u16>,
+
+    /// Port of /metrics, /health and /ready, 0 lets the system choose [default: 5557]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
 }
 
 impl ProxyArgs {
     pub(crate) async fn run(self, namesrv: Option<String>, stop: &CancellationToken) -> anyhow::Result<()> {
         let begin = Instant::now();
         raise_open_files();
-        let flags = [("namesrvAddr", namesrv), ("grpcServerPort", self.grpc_port.map(|port| port.to_string()))];
+        let text = |port: Option<u16>| port.map(|port| port.to_string());
+        let flags = [
+            ("namesrvAddr", namesrv),
+            ("grpcServerPort", text(self.grpc_port)),
+            ("metricsPromExporterPort", text(self.metrics_port)),
+        ];
         let mut grpc = proxy::Settings::default();
         let mut cluster = ClusterSettings::default();
-        self.given.load(&flags, &mut [&mut cluster, &mut grpc])?;
+        let mut metrics = metrics::Settings::default();
+        self.given.load(&flags, &mut [&mut cluster, &mut metrics, &mut grpc])?;
         if cluster.proxy_mode == ProxyMode::Local {
             bail!("proxyMode=LOCAL is a broker with a gRPC server in one process: run `rocketmq server`");
         }
         let name_servers = cluster.get("namesrvAddr").unwrap_or_default();
-        let proxy = Proxy::start_for_cluster(&cluster, &grpc).await?;
-        let facts = [("gRPC", format!("{}, plaintext and TLS", proxy.address())), ("name servers", name_servers)];
+        let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics).await?;
+        let facts = [
+            ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
+            ("name servers", name_servers),
+            ("metrics", metrics_text(proxy.metrics_address())),
+        ];
         print_ready(&facts, begin, &[]);
         notify(State::Ready);
         stop.cancelled().await;

@@ -78,7 +78,8 @@ impl ServerArgs {
         ];
         let mut own = OwnSettings::default();
         let mut grpc = proxy::Settings::default();
-        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut own, &mut grpc])?;
+        let mut metrics = metrics::Settings::default();
+        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics, &mut own, &mut grpc])?;
 
         let namesrv_settings = namesrv::Settings {
             bind_address: settings.bind_address,
@@ -99,7 +100,7 @@ impl ServerArgs {
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
         let flush = settings.get("flushDiskType").unwrap_or_default();
         let (bind_address, host) = (settings.bind_address, settings.broker_ip1.clone());
-        let node = Node::start(settings, registries).await?;
+        let node = Node::start(settings, metrics, registries).await?;
         let remoting_port = node.address().port();
         let advertised = Advertised { host, ip: node.advertised(), remoting_port };
         let proxy = match Proxy::start(node.broker().clone(), bind_address, &grpc, advertised).await {
@@ -121,7 +122,7 @@ impl ServerArgs {
                 ("name server", name_server.address().to_string()),
                 ("broker", format!("{broker_at}, {names}")),
                 ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
-                ("metrics", metrics_text(&node)),
+                ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),
             ],

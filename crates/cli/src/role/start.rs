@@ -1,6 +1,7 @@
 //! What every role does at its start and end.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -154,9 +155,9 @@ pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Where Prometheus finds the node's metrics.
-pub(crate) fn metrics_text(node: &broker_server::Node) -> String {
-    node.metrics_address().map_or_else(|| "not served".into(), |at| format!("http://{at}/metrics, /health, /ready"))
+/// Where Prometheus finds metrics.
+pub(crate) fn metrics_text(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "not served".into(), |at| format!("http://{at}/metrics, /health, /ready"))
 }
 
 /// What opening the store found, when it is worth a word.

@@ -36,6 +36,15 @@ pub(super) struct Brokers {
     down: Mutex<HashMap<String, Instant>>,
 }
 
+impl Cluster {
+    /// How many brokers are known, and how many of them are passed over because they could not be reached.
+    pub(crate) fn count_brokers(&self) -> (usize, usize) {
+        let masters = self.brokers.masters.lock().clone();
+        let down = masters.keys().filter(|broker| !self.brokers.is_up(broker)).count();
+        (masters.len(), down)
+    }
+}
+
 impl Brokers {
     /// A broker was not reached.
     pub(super) fn is_down(&self, broker: &str) {

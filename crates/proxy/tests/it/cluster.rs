@@ -1,5 +1,6 @@
 //! A proxy in front of two brokers and a name server, all on sockets of their own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use proxy::v2::*;
 use proxy::{ClusterSettings, Proxy};
 use remoting::Pool;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::help::{Client, DEADLINE, check, consumer, message, producer, receive, resource, system, tags};
 
@@ -38,7 +41,6 @@ impl Cluster {
                 bind_address: [127, 0, 0, 1].into(),
                 listen_port: 0,
                 fast_listen_port: Some(0),
-                metrics_port: 0,
                 store_dir: dir.path().join(name),
                 segment_bytes: 4 << 20,
                 transaction_timeout: Duration::from_millis(200),
@@ -47,12 +49,18 @@ impl Cluster {
                 ..broker_server::Settings::default()
             };
             let registry = Remote::new(name_server.address().to_string(), names.clone());
-            brokers.push(Node::start(settings, vec![registry]).await.unwrap());
+            brokers.push(
+                Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, vec![registry])
+                    .await
+                    .unwrap(),
+            );
         }
         let mut cluster = ClusterSettings { bind_address: [127, 0, 0, 1].into(), ..ClusterSettings::default() };
         cluster.set("namesrvAddr", &name_server.address().to_string()).unwrap();
         let grpc = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
-        let proxy = Proxy::start_for_cluster(&cluster, &grpc).await.unwrap();
+        let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics::Settings { port: 0, ..Default::default() })
+            .await
+            .unwrap();
         Cluster { name_server, brokers, proxy, dir, names }
     }
 
@@ -349,4 +357,63 @@ async fn without_a_broker_or_a_name_server_the_others_go_on() {
     }
     names.close().await;
     drop(dir);
+}
+
+/// Status and body of an answer over HTTP.
+async fn http(address: SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_proxy_shows_its_calls_by_code_and_whether_it_is_ready() {
+    let cluster = Cluster::start().await;
+    let mut client = cluster.client("c").await;
+    let queues = cluster.topic(&mut client, "T", "NORMAL").await;
+    assert_eq!(queues.len(), 4);
+    let unknown = QueryRouteRequest { topic: Some(resource("nowhere")), endpoints: None };
+    let answer = client.stub.query_route(unknown).await.unwrap().into_inner();
+    check(&answer.status, Code::TopicNotFound);
+
+    let address = cluster.proxy.metrics_address().expect("metrics are served");
+    let (status, text) = http(address, "/metrics").await;
+    assert_eq!(status, "200");
+    let own = r#"cluster="DefaultCluster",node_type="proxy",node_id="#;
+    let value = |name: &str, labels: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(own));
+        let found = lines.filter(|line| line.contains(labels)).find_map(|line| line.rsplit_once(' '));
+        found.and_then(|(_, value)| value.parse::<f64>().ok())
+    };
+    assert_eq!(value("rocketmq_proxy_up", r#"proxy_mode="cluster""#), Some(1.0), "{text}");
+    assert_eq!(value("rocketmq_proxy_brokers", ""), Some(2.0), "{text}");
+    assert_eq!(value("rocketmq_proxy_brokers_down", ""), Some(0.0), "{text}");
+    let calls = |code: &str| {
+        let labels = format!(r#"protocol_type="grpc",request_code="query_route",response_code="{code}""#);
+        value("rocketmq_rpc_latency_milliseconds_count", &labels)
+    };
+    assert_eq!(calls("topic_not_found"), Some(1.0), "{text}");
+    assert!(calls("ok") >= Some(1.0), "{text}");
+    assert_eq!(http(address, "/health").await, ("200".into(), "ok\n".into()));
+    assert_eq!(http(address, "/ready").await, ("200".into(), "ok\n".into()));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_knows_no_broker_is_not_ready() {
+    let mut cluster = ClusterSettings { bind_address: [127, 0, 0, 1].into(), ..ClusterSettings::default() };
+    // Nobody is there.
+    cluster.set("namesrvAddr", "127.0.0.1:1").unwrap();
+    let grpc = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
+    let metrics = metrics::Settings { port: 0, ..Default::default() };
+    let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics).await.unwrap();
+    let address = proxy.metrics_address().unwrap();
+    let (status, text) = http(address, "/ready").await;
+    assert!(status == "503" && text.contains("no broker is known"), "{status} {text}");
+    assert_eq!(http(address, "/health").await.0, "200");
+    proxy.stop().await;
 }

@@ -19,8 +19,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Monitor;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_TIME};
+use crate::source::{Monitor, Source};
+use crate::text::Text as Exposed;
 
 /// Source: Prometheus, "Exposition formats".
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -33,7 +34,7 @@ pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop`; connections that are open then are closed.
-pub(crate) async fn serve(listener: TcpListener, monitor: Arc<Monitor>, stop: CancellationToken) {
+pub(crate) async fn serve<S: Source>(listener: TcpListener, monitor: Arc<Monitor<S>>, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -60,7 +61,7 @@ pub(crate) async fn serve(listener: TcpListener, monitor: Arc<Monitor>, stop: Ca
     }
 }
 
-async fn connection(stream: TcpStream, monitor: Arc<Monitor>) {
+async fn connection<S: Source>(stream: TcpStream, monitor: Arc<Monitor<S>>) {
     let service = service_fn(move |request| {
         let monitor = monitor.clone();
         async move { Ok::<_, Infallible>(answer(&monitor, &request).await) }
@@ -74,16 +75,21 @@ async fn connection(stream: TcpStream, monitor: Arc<Monitor>) {
     }
 }
 
-async fn answer(monitor: &Arc<Monitor>, request: &Request<Incoming>) -> Response<Text> {
+async fn answer<S: Source>(monitor: &Monitor<S>, request: &Request<Incoming>) -> Response<Text> {
     let found = match request.uri().path() {
         "/metrics" | "/health" | "/ready" if !matches!(*request.method(), Method::GET | Method::HEAD) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        "/metrics" => return text(StatusCode::OK, METRICS, monitor.scrape().await),
-        "/health" => monitor.ill(),
-        "/ready" => monitor.not_ready(),
+        "/metrics" => {
+            // The semaphore is never closed.
+            let _permit = monitor.scraping.acquire().await;
+            let shown = monitor.write(Exposed::new).await.map(Exposed::into_string).unwrap_or_default();
+            return text(StatusCode::OK, METRICS, shown);
+        }
+        "/health" => monitor.source.ill(),
+        "/ready" => monitor.source.not_ready(),
         _ => return text(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /health and /ready\n".into()),
     };
     match found {

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::text::{Exposition, Kind};
+use crate::exposition::{Exposition, Kind};
 
 /// `USER_HZ`, which Linux fixes for what it tells programs.
 const TICKS: f64 = 100.0;
 const PAGE_BYTES: f64 = 4096.0;
 
-pub(super) fn add(out: &mut Exposition) {
+pub(crate) fn add(out: &mut Exposition<'_>) {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
     // The name of the program is in parentheses and may contain anything.
     let Some((_, rest)) = stat.rsplit_once(") ") else { return };
