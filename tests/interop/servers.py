@@ -61,6 +61,8 @@ class Server:
         values = {"brokerName": BROKER, "brokerClusterName": "DefaultCluster", "brokerIP1": "127.0.0.1"}
         if kind == "java":
             values.update({"storePathRootDir": self.store, "storePathCommitLog": self.store / "commitlog"})
+            # Without these Java takes messages of lite topics, and hands none of them out.
+            values.update({"enableLmq": "true", "enableMultiDispatch": "true"})
         values.update(pair.split("=", 1) for pair in conf)
         conf_file.write_text("".join(f"{k}={v}\n" for k, v in values.items()))
         flags = ["--data", self.data / "data", "--listen-port", str(self.listen), "--namesrv-port", str(namesrv_port),

@@ -57,8 +57,8 @@ final class Collector {
         } catch (AssertionError e) {
             Set<String> missing = new HashSet<>(wanted);
             missing.removeAll(new HashSet<>(texts()));
-            throw new AssertionError(missing.size() + " of " + wanted.size() + " not consumed within " + ms + " ms: "
-                + missing.stream().limit(5).toList());
+            throw new AssertionError(missing.size() + " of " + wanted.size() + " not consumed within " + ms
+                + " ms, five of them at most: " + missing.stream().limit(5).toList());
         }
     }
 }
