@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE / "raw"))
 from remoting import await_route  # noqa: E402
 
 BROKER = "broker-a"
+SECOND_BROKER = "broker-b"
 READY_SECONDS = 90
 STOP_SECONDS = 60
 PR_SET_PDEATHSIG = 1
@@ -75,6 +76,7 @@ class Server:
             self.command = [HERE / "java-server", *flags, "--conf", "waitTimeMillsInSendQueue=5000"]
         else:
             self.command = [our_binary(), "server", *flags, "--metrics-port", "0"]
+        self.broker = BROKER
         self.process = None
 
     def start(self):
@@ -97,7 +99,7 @@ class Server:
                 raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log_tail()}")
             if time.monotonic() - began > READY_SECONDS:
                 raise RuntimeError(f"the server is not ready after {READY_SECONDS} s:\n{self.log_tail()}")
-        await_route(self.namesrv, BROKER, READY_SECONDS)
+        await_route(self.namesrv, self.broker, READY_SECONDS)
         return time.monotonic() - began
 
     def log_tail(self):
@@ -134,6 +136,19 @@ class Server:
             print(f"data kept in {self.data}")
         else:
             shutil.rmtree(self.data, ignore_errors=True)
+
+
+class SecondBroker(Server):
+    """One more broker of a running server's cluster, with settings of its own."""
+
+    def __init__(self, first, conf):
+        super().__init__(first.kind, first.keep, [*conf, f"brokerName={SECOND_BROKER}"])
+        self.namesrv, self.broker = first.namesrv, SECOND_BROKER
+        if self.kind == "java":
+            self.command += ["--join", first.namesrv]
+        else:
+            self.command = [our_binary(), "broker", "--namesrv", first.namesrv, "--data", self.data / "data",
+                            "--listen-port", str(self.listen), "--metrics-port", "0", "-c", self.data / "interop.conf"]
 
 
 class Proxy:

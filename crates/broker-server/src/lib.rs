@@ -14,6 +14,7 @@ mod table;
 
 mod connections;
 mod registrar;
+mod routes;
 
 pub use self::settings::{BrokerRole, FlushDiskType, Settings};
 pub use handler::config::CHANGED_SETTINGS;

@@ -20,6 +20,7 @@ use crate::handler::transaction;
 use crate::latency::Latencies;
 use crate::metrics::Monitor;
 use crate::registrar::{Registered, Registrar, Registration, Registry};
+use crate::routes::Routes;
 use crate::service::{Context, Port};
 use crate::settings::Settings;
 
@@ -113,7 +114,8 @@ impl Node {
         let leave = CancellationToken::new();
         let mut registrars = JoinSet::new();
         let mut done = Vec::new();
-        for registry in registries {
+        let registries: Vec<Arc<R>> = registries.into_iter().map(Arc::new).collect();
+        for registry in registries.iter().cloned() {
             let heard = watch::Sender::new(None);
             done.push(heard.subscribe());
             let (broker, about, period) = (broker.clone(), about.clone(), settings.register_period);
@@ -124,6 +126,7 @@ impl Node {
         let context = Arc::new(Context {
             latencies: Latencies::default(),
             registered: Registered::new(broker.topics().changes(), done),
+            routes: Routes::new(registries),
             receipts: ReceiptTemplate::new(&settings.region, settings.trace_on),
             connections: Connections::default(),
             advertised,

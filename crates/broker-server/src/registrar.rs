@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use protocol::body::{DataVersion, RegisterBrokerBody, RegisteredTopics, TopicConfig};
+use protocol::body::{DataVersion, QueueData, RegisterBrokerBody, RegisteredTopics, TopicConfig, TopicRoute};
 use protocol::request::{
-    BrokerHeader, QueryDataVersion, QueryDataVersionReply, RegisterBroker, RegisterBrokerHeader, Request,
-    UnregisterBroker,
+    BrokerHeader, GetRoute, GetRouteHeader, QueryDataVersion, QueryDataVersionReply, RegisterBroker,
+    RegisterBrokerHeader, Request, UnregisterBroker,
 };
 use protocol::{Frame, code, json, perm};
 use remoting::Pool;
@@ -49,6 +49,8 @@ pub trait Registry: Send + Sync + 'static {
     fn register(&self, registration: &Registration) -> impl Future<Output = Result<(), RegistryError>> + Send;
     /// Whether it knows this version of the topics; also a sign of life.
     fn knows(&self, registration: &Registration) -> impl Future<Output = Result<bool, RegistryError>> + Send;
+    /// Queues of a topic at all brokers; none when nobody has it.
+    fn queues(&self, topic: &str) -> impl Future<Output = Result<Vec<QueueData>, RegistryError>> + Send;
     /// Leaves.
     fn unregister(&self, registration: &Registration) -> impl Future<Output = Result<(), RegistryError>> + Send;
     /// For messages.
@@ -70,9 +72,17 @@ impl Remote {
     }
 
     async fn call<'a, R: Request>(&self, header: R::Header<'a>, body: Vec<u8>) -> Result<Frame, RegistryError> {
+        self.accepted(self.ask::<R>(header, body).await?)
+    }
+
+    /// The answer may be a refusal.
+    async fn ask<'a, R: Request>(&self, header: R::Header<'a>, body: Vec<u8>) -> Result<Frame, RegistryError> {
         let frame = Frame::request(R::CODE, &header).with_body(body);
         let answer = self.pool.call(&self.address, frame, self.timeout).await;
-        let answer = answer.map_err(|error| RegistryError(error.to_string()))?;
+        answer.map_err(|error| RegistryError(error.to_string()))
+    }
+
+    fn accepted(&self, answer: Frame) -> Result<Frame, RegistryError> {
         if answer.code != code::SUCCESS.0 {
             let remark = answer.remark.unwrap_or_default();
             return Err(RegistryError(format!("{} answered {}: {remark}", self.address, code::Code(answer.code))));
@@ -117,6 +127,17 @@ impl Registry for Remote {
         Ok(!reply.changed)
     }
 
+    async fn queues(&self, topic: &str) -> Result<Vec<QueueData>, RegistryError> {
+        let header = GetRouteHeader { topic, accept_standard_json_only: true };
+        let answer = self.ask::<GetRoute>(header, Vec::new()).await?;
+        if answer.code == code::TOPIC_NOT_EXIST.0 {
+            return Ok(Vec::new());
+        }
+        let route: Result<TopicRoute, _> = json::parse(&self.accepted(answer)?.body);
+        let unreadable = |error| RegistryError(format!("{} answered with an unreadable route: {error}", self.address));
+        Ok(route.map_err(unreadable)?.queue_datas)
+    }
+
     async fn unregister(&self, registration: &Registration) -> Result<(), RegistryError> {
         let address = registration.address();
         self.call::<UnregisterBroker>(registration.broker(&address), Vec::new()).await.map(drop)
@@ -155,7 +176,7 @@ fn own_address() -> IpAddr {
 
 /// Tells one name server what changed, as soon as it changed.
 pub(crate) struct Registrar<R> {
-    pub(crate) registry: R,
+    pub(crate) registry: Arc<R>,
     pub(crate) broker: Arc<Broker>,
     /// Everything but the topics.
     pub(crate) about: Registration,

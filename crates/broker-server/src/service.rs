@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::connections::{Connections, id_of};
 use crate::latency::{Kind, Latencies, may_poll};
 use crate::registrar::Registered;
+use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::{handler, table};
 
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) metrics: RwLock<metrics::Settings>,
     pub(crate) connections: Connections,
     pub(crate) registered: Registered,
+    pub(crate) routes: Routes,
     pub(crate) latencies: Latencies,
     pub(crate) receipts: ReceiptTemplate,
     /// Host of `brokerIP1`, resolved.

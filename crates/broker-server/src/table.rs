@@ -61,7 +61,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::PeekMessage::CODE => later(pop::peek, call),
         r::PollingInfo::CODE => now(pop::polling_info, &call),
         r::PopRollback::CODE => now(pop::rollback, &call),
-        r::QueryAssignment::CODE => now(assignment::query, &call),
+        r::QueryAssignment::CODE => later(assignment::query, call),
         r::SetMessageRequestMode::CODE => now(assignment::set_mode, &call),
         r::GetAllMessageRequestMode::CODE => now(assignment::all_modes, &call),
 

@@ -6,7 +6,6 @@
 //! `MQClientAPIExt`.
 
 mod brokers;
-mod cache;
 mod call; // start here
 mod group;
 mod topic;
@@ -28,17 +27,16 @@ use std::time::{Duration, SystemTime};
 
 use broker::{FilterText, Sql};
 use protocol::body::GroupConfig;
-use remoting::Pool;
+use remoting::{Cache, Pool};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use self::brokers::Brokers;
-use self::cache::Cache;
 use self::listener::Listener;
 use self::transaction::Producers;
 use crate::clients::Clients;
-use crate::limits::DRAIN;
+use crate::limits::{DRAIN, REMEMBERED_MAX};
 use crate::status::Refusal;
 use crate::v2::Code;
 
@@ -86,8 +84,8 @@ impl Cluster {
             options,
             name_server: AtomicUsize::new(0),
             brokers: Brokers::default(),
-            topics: Cache::default(),
-            groups: Cache::default(),
+            topics: Cache::new(REMEMBERED_MAX),
+            groups: Cache::new(REMEMBERED_MAX),
             producers,
             turn: AtomicUsize::new(0),
             tasks: TaskTracker::new(),

@@ -11,6 +11,9 @@ mod peer;
 mod pool;
 mod service;
 
+mod cache;
+
+pub use cache::Cache;
 pub use listener::{Listener, Place, accept, bind};
 pub use outbox::{Outbox, ReplyTo};
 pub use peer::{CallError, Peer};

@@ -17,7 +17,7 @@ mod wire;
 
 pub use client::{Batch, Client, Message, Pull, Pulled, Refused, Sent, Stored, heartbeat_frame};
 pub use history::{History, Id, Place, Verdict};
-pub use node::Node;
+pub use node::{Node, name_server};
 pub use pop::Pop;
 pub use seed::Seed;
 pub use server::{DataDir, Exit, Server, ServerCommand, raise_open_files};

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker_server::{Registration, Registry, RegistryError, Settings};
+use broker_server::{Registration, Registry, RegistryError, Remote, Settings};
+use namesrv::{Clock, NameServer};
+use protocol::body::QueueData;
+use remoting::Pool;
+use settings::HostPort;
 
 use crate::{Client, DataDir};
 
@@ -19,6 +23,10 @@ impl Registry for Deaf {
         Ok(true)
     }
 
+    async fn queues(&self, _topic: &str) -> Result<Vec<QueueData>, RegistryError> {
+        Ok(Vec::new())
+    }
+
     async fn unregister(&self, _registration: &Registration) -> Result<(), RegistryError> {
         Ok(())
     }
@@ -26,6 +34,18 @@ impl Registry for Deaf {
     fn name(&self) -> String {
         "nobody".into()
     }
+}
+
+/// A name server in this process, on a port of the system's choice. Its directory is removed with what is returned.
+///
+/// # Panics
+/// When it does not start.
+pub async fn name_server() -> (namesrv::Running, DataDir) {
+    let dir = DataDir::default();
+    let settings =
+        namesrv::Settings { bind_address: [127, 0, 0, 1].into(), listen_port: 0, ..namesrv::Settings::default() };
+    let running = NameServer::start(settings, dir.path(), Clock::system()).await;
+    (running.expect("the name server starts"), dir)
 }
 
 /// A broker node in this process, on ports of the system's choice.
@@ -40,7 +60,7 @@ impl Node {
         Node::start_with(Arc::default(), |_| {}).await
     }
 
-    /// On a directory, with settings changed.
+    /// On a directory, with settings changed. It registers with the name servers that these name.
     ///
     /// # Panics
     /// When it does not start.
@@ -74,8 +94,14 @@ impl Node {
     async fn launch(dir: Arc<DataDir>, settings: Settings, change: impl FnOnce(&mut metrics::Settings)) -> Node {
         let mut metrics = metrics::Settings { port: 0, ..metrics::Settings::default() };
         change(&mut metrics);
-        let node = broker_server::Node::start(settings, metrics, vec![Deaf]).await.expect("the node starts");
-        Node { node, dir }
+        let pool = Arc::new(Pool::default());
+        let remote = |address: &HostPort| Remote::new(format!("{}:{}", address.host, address.port), pool.clone());
+        let remotes: Vec<Remote> = settings.namesrv_addr.iter().map(remote).collect();
+        let node = match remotes.is_empty() {
+            true => broker_server::Node::start(settings, metrics, vec![Deaf]).await,
+            false => broker_server::Node::start(settings, metrics, remotes).await,
+        };
+        Node { node: node.expect("the node starts"), dir }
     }
 
     /// Where it listens.

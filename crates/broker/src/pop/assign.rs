@@ -10,6 +10,7 @@ use protocol::body::{
     SetMessageRequestModeBody,
 };
 use protocol::name::RETRY_PREFIX;
+use protocol::perm;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::POP_OWNERS_MAX;
@@ -134,8 +135,9 @@ impl Broker {
 
     /// The queues of a topic that this broker has for readers.
     pub fn readable_queues(&self, topic: &str) -> Vec<MessageQueue> {
-        let queues = self.topics.get(topic).filter(|topic| protocol::perm::is_readable(topic.config().perm));
-        let count = queues.map_or(0, |topic| topic.config().read_queue_nums);
+        let broker = self.config().permission;
+        let topic_here = self.topics.get(topic).filter(|topic| perm::is_readable(topic.config().perm & broker));
+        let count = topic_here.map_or(0, |topic| topic.config().read_queue_nums);
         (0..count).map(|queue_id| self.message_queue(topic, queue_id)).collect()
     }
 }

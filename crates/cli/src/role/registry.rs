@@ -1,9 +1,11 @@
 //! The name servers a broker of this process registers with.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use broker_server::{Registration, Registry, RegistryError, Remote};
 use namesrv::{Advertise, NameServer, Of, Topics};
+use protocol::body::QueueData;
 
 /// A name server in this process or on the network.
 pub(crate) enum AnyRegistry {
@@ -48,6 +50,17 @@ impl Registry for AnyRegistry {
             AnyRegistry::Remote(remote) => remote.knows(registration).await,
             // It lives and dies with this process.
             AnyRegistry::Local(_) => Ok(true),
+        }
+    }
+
+    async fn queues(&self, topic: &str) -> Result<Vec<QueueData>, RegistryError> {
+        match self {
+            AnyRegistry::Remote(remote) => remote.queues(topic).await,
+            // Whom addresses are told does not matter to the queues.
+            AnyRegistry::Local(name_server) => {
+                let route = name_server.route(topic, Ipv4Addr::LOCALHOST.into());
+                Ok(route.map_or_else(Vec::new, |route| route.queue_datas))
+            }
         }
     }
 

@@ -28,7 +28,7 @@ impl Cluster {
     }
 
     async fn find_group(&self, name: &str) -> Result<Arc<GroupConfig>, Error> {
-        self.groups.get(name, async || self.ask_for_group(name).await).await
+        self.groups.get(name, Error::is_silence, async || self.ask_for_group(name).await).await
     }
 
     /// All brokers are told the same about a group, but for one that some of them have made by themselves.

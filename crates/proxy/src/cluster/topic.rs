@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     pub(super) async fn find_topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
-        self.topics.get(name, async || self.ask_for_topic(name).await).await
+        self.topics.get(name, Error::is_silence, async || self.ask_for_topic(name).await).await
     }
 
     async fn ask_for_topic(&self, name: &str) -> Result<Topic, Error> {

@@ -27,8 +27,14 @@ final class Compat {
     }
 
     static void consumeByPop(Env env, DefaultMQPushConsumer consumer, String topic) throws Exception {
+        letBrokersAssign(consumer);
+        for (String broker : env.brokerAddresses()) {
+            env.admin().setMessageRequestMode(
+                broker, topic, consumer.getConsumerGroup(), MessageRequestMode.POP, 8, 3000);
+        }
+    }
+
+    static void letBrokersAssign(DefaultMQPushConsumer consumer) {
         consumer.setClientRebalance(false);
-        env.admin().setMessageRequestMode(
-            env.brokerAddress(), topic, consumer.getConsumerGroup(), MessageRequestMode.POP, 8, 3000);
     }
 }

@@ -71,6 +71,11 @@ final class Env extends Checks {
         return shared.cluster;
     }
 
+    /** Of all brokers that are up now. */
+    List<String> brokerAddresses() throws Exception {
+        return admin().examineTopicRouteInfo("TBW102").getBrokerDatas().stream().map(b -> b.getBrokerAddrs().get(0L)).toList();
+    }
+
     /** Makes a topic and waits for its route. */
     String topic(String stem, int queues) throws Exception {
         String topic = unique(stem);

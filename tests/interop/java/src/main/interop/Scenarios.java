@@ -6,5 +6,6 @@ import java.util.List;
 final class Scenarios {
     static final List<List<Scenario>> ALL = List.of(
         Producing.SCENARIOS, Consuming.SCENARIOS, Rebalancing.SCENARIOS, Retrying.SCENARIOS, Pulling.SCENARIOS,
-        Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Popping.SCENARIOS);
+        Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Popping.SCENARIOS,
+        Clustered.SCENARIOS);
 }

@@ -3,7 +3,7 @@ package interop;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A named scenario; {@code kind} is one of together, alone, restart, later. */
+/** A named scenario; {@code kind} is one of together, alone, restart, brokers, later. */
 record Scenario(String name, String kind, int seconds, Body body) {
     interface Body {
         void run(Env env) throws Throwable;

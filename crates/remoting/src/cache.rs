@@ -1,4 +1,4 @@
-//! What is remembered of topics and groups: for a short while, and longer while nobody can be asked.
+//! What others said, remembered by name: for a short while, and longer while nobody can be asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,23 +6,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::Error;
-use crate::limits::REMEMBERED_MAX;
-
-/// Age from which on a value is asked for again. Java's proxy takes 20 seconds; a change of a topic or group is seen
-/// sooner here, for two small requests in five seconds for each one in use.
+/// Age from which on a value is asked for again. Java's proxy takes 20 seconds and its broker 30; a change is seen sooner
+/// here, for a small request or two in five seconds for each name in use.
 const FRESH: Duration = Duration::from_secs(5);
 
 /// Age from which on a value that nobody asked for is forgotten, where room is needed. Source:
 /// `topicRouteServiceCacheExpiredSeconds` and its like.
 const EXPIRED: Duration = Duration::from_secs(300);
 
-pub(super) struct Cache<T>(Mutex<HashMap<String, Arc<Entry<T>>>>);
-
-impl<T> Default for Cache<T> {
-    fn default() -> Self {
-        Cache(Mutex::default())
-    }
+/// Values of type `T` that somebody else knows, by name.
+pub struct Cache<T> {
+    entries: Mutex<HashMap<String, Arc<Entry<T>>>>,
+    entries_max: usize,
 }
 
 struct Entry<T> {
@@ -44,8 +39,22 @@ impl<T> Entry<T> {
 }
 
 impl<T> Cache<T> {
-    /// The value of a name; `load` asks for it. Who comes while another asks anew gets the value of before.
-    pub(super) async fn get(&self, name: &str, load: impl AsyncFnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+    /// Room for so many names.
+    pub fn new(entries_max: usize) -> Cache<T> {
+        Cache { entries: Mutex::default(), entries_max }
+    }
+
+    /// The value of a name; `load` asks for it. Who comes while another asks anew gets the value of before, and so do
+    /// all while nobody answers, which `is_silence` tells of an error.
+    ///
+    /// # Errors
+    /// What `load` returned. What does not exist is not remembered.
+    pub async fn get<E>(
+        &self,
+        name: &str,
+        is_silence: impl Fn(&E) -> bool,
+        load: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
         let entry = self.entry(name);
         if let Some(value) = entry.get(FRESH) {
             return Ok(value);
@@ -68,27 +77,27 @@ impl<T> Cache<T> {
             }
             Err(error) => {
                 let mut known = entry.known.lock();
-                if let Some(known) = known.as_mut().filter(|_| error.is_silence()) {
+                if let Some(known) = known.as_mut().filter(|_| is_silence(&error)) {
                     // Asked for again after a while, not by each of thousands of calls.
                     known.asked = asked;
                     return Ok(known.value.clone());
                 }
                 drop(known);
-                self.0.lock().remove(name);
+                self.entries.lock().remove(name);
                 Err(error)
             }
         }
     }
 
     fn entry(&self, name: &str) -> Arc<Entry<T>> {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(name) {
             return entry.clone();
         }
-        if entries.len() >= REMEMBERED_MAX {
+        if entries.len() >= self.entries_max {
             entries.retain(|_, entry| entry.get(EXPIRED).is_some());
             // All are in use: any one makes room, and is asked for again.
-            if let Some(name) = entries.keys().next().filter(|_| entries.len() >= REMEMBERED_MAX).cloned() {
+            if let Some(name) = entries.keys().next().filter(|_| entries.len() >= self.entries_max).cloned() {
                 entries.remove(&name);
             }
         }
@@ -102,8 +111,16 @@ impl<T> Cache<T> {
 mod tests {
     use super::*;
 
-    fn silence() -> Error {
-        Error::NameServers { addresses: String::new(), reason: String::new() }
+    #[derive(Debug, PartialEq)]
+    enum Failed {
+        Silence,
+        Unknown,
+    }
+
+    const NAMES: usize = 100;
+
+    async fn get<T>(cache: &Cache<T>, load: impl AsyncFnOnce() -> Result<T, Failed>) -> Result<Arc<T>, Failed> {
+        cache.get("a", |error| *error == Failed::Silence, load).await
     }
 
     fn grow_old<T>(cache: &Cache<T>, name: &str) {
@@ -115,27 +132,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_asked_for_when_it_is_old_and_kept_while_nobody_answers() {
-        let cache = Cache::default();
-        assert_eq!(*cache.get("a", async || Ok(1)).await.unwrap(), 1);
-        assert_eq!(*cache.get("a", async || Ok(2)).await.unwrap(), 1);
+        let cache = Cache::new(NAMES);
+        assert_eq!(*get(&cache, async || Ok(1)).await.unwrap(), 1);
+        assert_eq!(*get(&cache, async || Ok(2)).await.unwrap(), 1);
         grow_old(&cache, "a");
-        assert_eq!(*cache.get("a", async || Err(silence())).await.unwrap(), 1);
+        assert_eq!(*get(&cache, async || Err(Failed::Silence)).await.unwrap(), 1);
         grow_old(&cache, "a");
-        assert_eq!(*cache.get("a", async || Ok(3)).await.unwrap(), 3);
+        assert_eq!(*get(&cache, async || Ok(3)).await.unwrap(), 3);
         grow_old(&cache, "a");
-        let gone = cache.get("a", async || Err(Error::UnknownTopic("a".into()))).await;
-        assert!(matches!(gone, Err(Error::UnknownTopic(_))));
-        assert!(matches!(cache.get("a", async || Err(silence())).await, Err(Error::NameServers { .. })));
-        assert!(cache.0.lock().is_empty(), "what does not exist is not remembered");
+        let gone = get(&cache, async || Err(Failed::Unknown)).await;
+        assert!(matches!(gone, Err(Failed::Unknown)));
+        assert!(matches!(get(&cache, async || Err(Failed::Silence)).await, Err(Failed::Silence)));
+        assert!(cache.entries.lock().is_empty(), "what does not exist is not remembered");
     }
 
     #[tokio::test]
     async fn while_one_asks_anew_the_others_do_not_wait() {
-        let cache = Cache::default();
-        cache.get("a", async || Ok(1)).await.unwrap();
+        let cache = Cache::new(NAMES);
+        get(&cache, async || Ok(1)).await.unwrap();
         grow_old(&cache, "a");
-        let nested = cache.get("a", async || {
-            assert_eq!(*cache.get("a", async || Ok(2)).await.unwrap(), 1);
+        let nested = get(&cache, async || {
+            assert_eq!(*get(&cache, async || Ok(2)).await.unwrap(), 1);
             Ok(3)
         });
         assert_eq!(*nested.await.unwrap(), 3);
@@ -143,10 +160,10 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_room_for_so_many() {
-        let cache = Cache::default();
-        for name in 0..=REMEMBERED_MAX {
-            cache.get(&name.to_string(), async || Ok(name)).await.unwrap();
+        let cache = Cache::new(NAMES);
+        for name in 0..=NAMES {
+            cache.get(&name.to_string(), |_: &Failed| false, async || Ok(name)).await.unwrap();
         }
-        assert_eq!(cache.0.lock().len(), REMEMBERED_MAX);
+        assert_eq!(cache.entries.lock().len(), NAMES);
     }
 }
