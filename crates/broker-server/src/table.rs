@@ -69,6 +69,7 @@ pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame
         r::ConsumerSendBack::CODE => later(send::send_back, call),
         r::RecallMessage::CODE => later(send::recall, call),
         r::EndTransaction::CODE => transaction::end(call),
+        r::ResumeCheckHalfMessage::CODE => later(transaction::resume, call),
 
         r::HeartBeat::CODE => client::heartbeat(call),
         r::UnregisterClient::CODE => now(client::unregister, &call),

@@ -10,6 +10,8 @@
 //! Source: `TransactionalMessageServiceImpl`, `EndTransactionProcessor`, `TransactionalMessageBridge`. Unlike Java, a
 //! checked half is not stored again, so its offsets stay.
 
+mod resume;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -145,10 +147,15 @@ impl Broker {
             properties: text,
             ..*record
         };
-        let immunity_ms = immunity_ms(text).unwrap_or(self.config().transaction_timeout.as_millis() as i64);
+        self.append_to_halves(&stored)
+    }
+
+    fn append_to_halves(&self, stored: &NewRecord<'_>) -> Result<Appended, Error> {
+        let immunity_ms =
+            immunity_ms(stored.properties).unwrap_or(self.config().transaction_timeout.as_millis() as i64);
         let queue = self.half_queue();
         let change = self.due.change();
-        let appended = self.store.append(&queue, &stored)?;
+        let appended = self.store.append(&queue, stored)?;
         let due_ms = appended.store_timestamp_ms + immunity_ms;
         change.insert(Kind::Check, Key { due_ms, place: appended.queue_offset.0, owner: 0 }, [0; 2]);
         Ok(appended)

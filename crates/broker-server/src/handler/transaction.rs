@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use broker::EndTransaction;
-use protocol::request::EndTransactionHeader;
+use protocol::request::{EndTransactionHeader, ResumeCheckHalfMessageHeader};
 use protocol::sysflag::{TRANSACTION_COMMIT, TRANSACTION_ROLLBACK};
+use protocol::{code, id};
 use remoting::{Answer, Response};
 use tracing::debug;
 
@@ -36,6 +37,16 @@ async fn try_end(call: Call) -> Outcome {
     if !call.frame.is_oneway() {
         call.broker().store().acknowledged().wait(ended.end).await?;
     }
+    Ok(Response::ok())
+}
+
+pub(crate) async fn resume(call: Call) -> Outcome {
+    let header: ResumeCheckHalfMessageHeader<'_> = call.frame.header()?;
+    let id = header.msg_id.unwrap_or_default();
+    let place = id::parse_offset_id(id).and_then(|(_, offset)| i64::try_from(offset).ok());
+    let unreadable = || Refusal::new(code::SYSTEM_ERROR, format!("{id:?} is not the offset id of a message"));
+    let end = call.broker().resume_checks(place.ok_or_else(unreadable)?).await?;
+    call.broker().store().acknowledged().wait(end).await?;
     Ok(Response::ok())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use broker::{Broker, ConnectionId, EndTransaction, Error, Receipt};
 use protocol::record::RecordView;
 use protocol::{name, properties as p, sysflag};
+use store::QueueOffset;
 
 use crate::help::*;
 
@@ -191,5 +192,48 @@ fn a_half_says_itself_when_it_may_be_checked_first() {
         assert_eq!(broker.due_checks().await.len(), 1);
         let waited = broker.now_ms() - half.appended.store_timestamp_ms;
         assert!((100_000..100_020).contains(&waited), "{waited}");
+    });
+}
+
+#[test]
+fn a_half_that_was_set_aside_is_asked_about_again_and_decided_once() {
+    let mut world = World::new();
+    world.config.transaction_checks_max = 1;
+    let (plain, aside) = world.live(End::Crash, async |broker| {
+        heartbeat(broker, 1, "G");
+        let plain = send(broker, "T", &[], "plain").await.unwrap().appended.log_offset.0 as i64;
+        let half = send_half(broker, "half", &[(p::TAGS, "tag")]).await;
+        assert_eq!(broker.due_checks().await.len(), 1);
+        // It waits still: its checks count from the beginning, and there is no second half.
+        broker.resume_checks(half.appended.log_offset.0 as i64).await.unwrap();
+        assert_eq!(broker.due_checks().await.len(), 1);
+        assert_eq!(broker.store().queues_of(name::HALF_TOPIC)[0].next_offset().0, 1);
+        let nothing = tokio::time::timeout(Duration::from_secs(60), broker.due_checks()).await;
+        assert!(nothing.is_err(), "it is set aside");
+        let queue = broker.store().queue(name::CHECK_MAX_TIME_TOPIC, 0);
+        let aside = broker.store().entries(&queue, QueueOffset(0), 1).await.unwrap()[0].log_offset.0 as i64;
+        let end = broker.resume_checks(aside).await.unwrap();
+        broker.store().acknowledged().wait(end).await.unwrap();
+        (plain, aside)
+    });
+    world.live(End::Clean, async |broker| {
+        heartbeat(broker, 1, "G");
+        let found = consume(broker, name::HALF_TOPIC).await;
+        assert_eq!((found.len(), found[1].property(p::TRANSACTION_CHECK_TIMES)), (2, Some("0")));
+        assert_eq!((found[1].property(p::REAL_TOPIC), found[1].property(p::TAGS)), (Some("T"), Some("tag")));
+        for (offset, text) in [(aside, "resumed before"), (plain, "no half message"), (plain + 1, "can not find")] {
+            let refused = broker.resume_checks(offset).await.unwrap_err().to_string();
+            assert!(refused.contains(text), "{refused}, not {text}");
+        }
+        let check = broker.due_checks().await.remove(0);
+        let (queue_offset, log_offset) = (check.queue_offset as i64, check.log_offset as i64);
+        assert_eq!((check.unique_key.as_str(), queue_offset), ("half", 1));
+        let end = EndTransaction { producer_group: "G", queue_offset, log_offset, commit: true, from_check: true };
+        broker.end_transaction(&end).await.unwrap();
+        sleep_ms(10).await;
+        assert_eq!(bodies(broker, "T").await, ["plain", "half"]);
+        let decided = broker.resume_checks(log_offset).await.unwrap_err();
+        assert!(decided.to_string().contains("decided before"), "{decided}");
+        assert_eq!(broker.open_transactions(), 0);
     });
 }

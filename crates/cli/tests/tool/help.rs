@@ -43,6 +43,7 @@ fn the_help_of_commands_is_as_kept() {
         "transaction",
         "transaction list",
         "transaction resolve",
+        "transaction resume",
     ] {
         let ran = Command::new(super::binary()).args(line.split(' ')).arg("-h").output().expect("it runs");
         let said = String::from_utf8(ran.stdout).expect("it is text");

@@ -259,3 +259,28 @@ async fn transactions_are_listed_and_decided() {
     eventually("none waits", async || ids().await.is_empty().then_some(())).await;
     assert_eq!(client.range("payments", 0).await.1, 1, "what was rolled back is not delivered");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_were_given_up_are_resumed() {
+    let tool = Tool::start();
+    let client = tool.client().await;
+    client.create_topic("payments", 1).await.expect("it is made");
+    tool.run("broker config set transactionCheckMax=0 transactionTimeOut=100 --yes").ok();
+    let message = Message::new("one").unique_key("one").property("TRAN_MSG", "true").property("PGROUP", "payers");
+    client.send("payments", 0, &message).await.expect("it is stored");
+    let ids = async |arguments: &str| {
+        let listed = tool.run(&format!("transaction list {arguments} --json")).json();
+        listed.iter().filter_map(|half| half["id"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    eventually("it is given up", async || (ids("--given-up").await == ["one"]).then_some(())).await;
+    eventually("it waits no more", async || ids("--count 9").await.is_empty().then_some(())).await;
+
+    tool.run("broker config set transactionCheckMax=15 --yes").ok();
+    tool.run("transaction resume two").fails(3, "given up");
+    let out = tool.run("transaction resume one").ok();
+    assert_eq!(out, "its producers are asked about the transaction one for topic \"payments\" again\n");
+    assert_eq!(ids("--count 9").await, ["one"]);
+    tool.run("transaction resume one").fails(1, "resumed before");
+    tool.run("transaction resolve one --commit --yes").ok();
+    assert_eq!(client.read("payments", 0, 0).await[0].text(), "one");
+}

@@ -1,6 +1,9 @@
 //! Messages that wait: for their time, or for a decision.
 
-use protocol::request::{EndTransaction, EndTransactionHeader, RecallMessage, RecallMessageHeader};
+use protocol::request::{
+    EndTransaction, EndTransactionHeader, RecallMessage, RecallMessageHeader, ResumeCheckHalfMessage,
+    ResumeCheckHalfMessageHeader,
+};
 
 use super::Admin;
 use crate::Error;
@@ -16,6 +19,13 @@ impl Admin {
     /// Decides a transaction at the broker that holds the half message.
     pub async fn end_transaction(&self, address: &str, end: &EndTransactionHeader<'_>) -> Result<(), Error> {
         self.at::<EndTransaction>(address, end).await?;
+        Ok(())
+    }
+
+    /// Lets the broker that set a half message aside ask about it again, by the offset id of what it set aside.
+    pub async fn resume_checks(&self, address: &str, topic: &str, offset_id: &str) -> Result<(), Error> {
+        let header = ResumeCheckHalfMessageHeader { topic: Some(topic), msg_id: Some(offset_id) };
+        self.at::<ResumeCheckHalfMessage>(address, &header).await?;
         Ok(())
     }
 }

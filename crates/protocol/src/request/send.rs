@@ -18,6 +18,8 @@ requests! {
     36 CONSUMER_SEND_MSG_BACK ConsumerSendBack(ConsumerSendBackHeader<'a>) -> NoFields;
     /// Commits or rolls back a half message. Clients send it oneway.
     37 END_TRANSACTION EndTransaction(EndTransactionHeader<'a>) -> NoFields;
+    /// Asks again about a transaction that was given up.
+    323 RESUME_CHECK_HALF_MESSAGE ResumeCheckHalfMessage(ResumeCheckHalfMessageHeader<'a>) -> NoFields;
     /// Cancels a message that waits for its time.
     370 RECALL_MESSAGE RecallMessage(RecallMessageHeader<'a>) -> RecallMessageReply<'a>;
 }
@@ -153,6 +155,16 @@ header! {
         pub msg_id: &'a str = "msgId",
         /// The same.
         pub transaction_id: Option<&'a str> = "transactionId",
+    }
+}
+
+header! {
+    /// `ResumeCheckHalfMessageRequestHeader`.
+    pub struct ResumeCheckHalfMessageHeader<'a> {
+        /// Topic that the message lies in.
+        pub topic: Option<&'a str> = "topic",
+        /// Offset id of the message.
+        pub msg_id: Option<&'a str> = "msgId",
     }
 }
 
