@@ -33,4 +33,12 @@ final class Compat {
     static void letBrokersAssign(DefaultMQPushConsumer consumer) {
         throw new Skip("4.x rebalances by itself");
     }
+
+    static void createTopic(Env env, String topic, int queues, String type) {
+        throw new Skip("4.x has no types of topics");
+    }
+
+    static void prioritize(Message message, int priority) {
+        throw new Skip("4.x has no priorities");
+    }
 }

@@ -1,7 +1,9 @@
 package interop;
 
+import java.util.Map;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageRequestMode;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
@@ -36,5 +38,16 @@ final class Compat {
 
     static void letBrokersAssign(DefaultMQPushConsumer consumer) {
         consumer.setClientRebalance(false);
+    }
+
+    static void createTopic(Env env, String topic, int queues, String type) throws Exception {
+        var config = new TopicConfig(topic, queues, queues, 6);
+        config.setAttributes(Map.of("+message.type", type));
+        env.admin().createAndUpdateTopicConfig(env.brokerAddress(), config);
+        env.awaitRoute(topic);
+    }
+
+    static void prioritize(Message message, int priority) {
+        message.setPriority(priority);
     }
 }

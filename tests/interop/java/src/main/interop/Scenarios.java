@@ -7,5 +7,5 @@ final class Scenarios {
     static final List<List<Scenario>> ALL = List.of(
         Producing.SCENARIOS, Consuming.SCENARIOS, Rebalancing.SCENARIOS, Retrying.SCENARIOS, Pulling.SCENARIOS,
         Admin.SCENARIOS, Alone.SCENARIOS, Restarting.SCENARIOS, Special.SCENARIOS, Popping.SCENARIOS,
-        Clustered.SCENARIOS);
+        PopCalls.SCENARIOS, Clustered.SCENARIOS);
 }
