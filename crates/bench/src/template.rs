@@ -180,6 +180,7 @@ impl Template {
             subscription: Some("*"),
             sub_version: Some(0),
             expression_type: Some("TAG"),
+            lite_topic: None,
         };
         let mut frame = Frame::request(11, &header);
         widen(&mut frame, "queueId", digits_of(u64::from(queues - 1)));

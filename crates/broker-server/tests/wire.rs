@@ -205,6 +205,7 @@ async fn a_pull_may_carry_a_sql_filter() {
         subscription: Some(expression),
         sub_version: None,
         expression_type: Some("SQL92"),
+        lite_topic: None,
     };
     let next = |frame: &Frame| frame.header::<PullMessageReply>().unwrap().next_begin_offset;
     let found = bench.call(Frame::request(PullMessage::CODE, &pull("n = 1"))).await;
@@ -284,6 +285,7 @@ async fn a_pull_with_a_newer_subscription_makes_the_broker_ask_for_it() {
         subscription: None,
         sub_version: Some(version),
         expression_type: None,
+        lite_topic: None,
     };
     let pull = async |version| {
         let answer = client.call(&bench.address, Frame::request(PullMessage::CODE, &pull(version)), TIMEOUT).await;

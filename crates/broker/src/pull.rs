@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{GroupConfig, MessageModel};
-use protocol::perm;
+use protocol::{name, perm};
 use store::{Queue, QueueOffset};
 use tokio::time::Instant;
 
@@ -23,6 +23,8 @@ pub struct PullRequest<'a> {
     pub group: &'a str,
     /// Topic.
     pub topic: &'a str,
+    /// Read this lite topic of the topic instead of its queue; only queue 0 has something then.
+    pub lite_topic: Option<&'a str>,
     /// Queue.
     pub queue_id: i32,
     /// First offset wanted.
@@ -77,7 +79,7 @@ pub struct Pulled {
 /// A pull that passed all checks.
 pub struct Pull {
     broker: Arc<Broker>,
-    queue: Arc<Queue>,
+    place: Place,
     group: Arc<GroupConfig>,
     filter: Filter,
     offset: i64,
@@ -86,6 +88,20 @@ pub struct Pull {
     topic_sys_flag: i32,
     reset: Option<i64>,
 }
+
+/// What a pull reads.
+enum Place {
+    Queue(Arc<Queue>),
+    /// The queue of a lite topic of this topic, which is made by the first message.
+    Lite {
+        parent: Arc<str>,
+        name: String,
+        queue_id: u32,
+    },
+}
+
+/// Time between two looks for a lite topic that has no message yet.
+const LITE_LOOK: Duration = Duration::from_millis(100);
 
 impl Broker {
     /// Checks a pull and commits the offset it carries.
@@ -125,8 +141,16 @@ impl Broker {
             true => wait.min(Duration::from_millis(SUSPEND_MS_MAX as u64)),
             false => Duration::from_secs(1),
         });
+        let place = match request.lite_topic {
+            Some(lite_topic) => Place::Lite {
+                parent: request.topic.into(),
+                name: name::lite_queue(request.topic, lite_topic),
+                queue_id: request.queue_id.unsigned_abs(),
+            },
+            None => Place::Queue(self.queue(&topic, request.queue_id)?),
+        };
         Ok(Pull {
-            queue: self.queue(&topic, request.queue_id)?,
+            place,
             broker: self.clone(),
             group,
             filter,
@@ -168,44 +192,62 @@ impl Pull {
     /// # Errors
     /// The store could not read.
     pub async fn run(mut self) -> Result<Pulled, Error> {
+        let queue = match &self.place {
+            Place::Queue(queue) => Some(queue.clone()),
+            Place::Lite { name, queue_id, .. } => self.find_lite(name, *queue_id).await,
+        };
+        let Some(queue) = queue else { return Ok(self.pulled(None, PullStatus::NoMessageInQueue, 0)) };
         if let Some(offset) = self.reset {
-            return Ok(self.pulled(PullStatus::OffsetReset, offset));
+            return Ok(self.pulled(Some(&queue), PullStatus::OffsetReset, offset));
         }
         let mut waited = false;
         loop {
-            let pulled = self.read().await?;
+            let pulled = self.read(&queue).await?;
             let deadline = match (pulled.status, self.deadline) {
                 (PullStatus::OffsetOverflowOne, Some(deadline)) => deadline,
                 // A queue without messages is at offset 0; asking for anything else is a mistake to be told at once.
                 (PullStatus::NoMessageInQueue, Some(deadline)) if self.offset == 0 => deadline,
                 // What arrived while waiting did not match: wait on from behind it.
                 (PullStatus::NoMatchedMessage, Some(deadline)) if waited => deadline,
-                _ => return Ok(self.finish(pulled)),
+                _ => return Ok(self.finish(&queue, pulled)),
             };
             self.offset = pulled.next;
-            let arrival = self.queue.wait_beyond(QueueOffset(self.offset.max(0) as u64));
+            let arrival = queue.wait_beyond(QueueOffset(self.offset.max(0) as u64));
             let in_time = tokio::select! {
                 arrived = tokio::time::timeout_at(deadline, arrival) => arrived.is_ok(),
                 () = self.broker.stopping.cancelled() => false,
             };
             // A deleted topic ends every wait on its queues; there is nothing more to come.
-            if !in_time || self.queue.is_removed() {
-                return Ok(self.finish(pulled));
+            if !in_time || queue.is_removed() {
+                return Ok(self.finish(&queue, pulled));
             }
             waited = true;
         }
     }
 
+    /// The queue of a lite topic, or of one whose first message comes in time.
+    async fn find_lite(&self, name: &str, queue_id: u32) -> Option<Arc<Queue>> {
+        loop {
+            let found = self.broker.store.find_queue(name, queue_id);
+            let deadline = self.deadline.filter(|deadline| self.offset == 0 && Instant::now() < *deadline);
+            let Some(deadline) = deadline.filter(|_| found.is_none()) else { return found };
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline.min(Instant::now() + LITE_LOOK)) => {}
+                () = self.broker.stopping.cancelled() => return None,
+            }
+        }
+    }
+
     /// One attempt. The first rule that applies wins.
-    async fn read(&self) -> Result<Pulled, Error> {
-        let (min, max) = (self.queue.min_offset().0 as i64, self.queue.max_offset().0 as i64);
+    async fn read(&self, queue: &Queue) -> Result<Pulled, Error> {
+        let (min, max) = (queue.min_offset().0 as i64, queue.max_offset().0 as i64);
         let offset = self.offset;
         let status = match () {
             () if max == 0 => PullStatus::NoMessageInQueue,
             () if offset < min => PullStatus::OffsetTooSmall,
             () if offset == max => PullStatus::OffsetOverflowOne,
             () if offset > max => PullStatus::OffsetOverflowBadly,
-            () => return self.read_entries().await,
+            () => return self.read_entries(queue).await,
         };
         let next = match status {
             PullStatus::NoMessageInQueue => 0,
@@ -213,16 +255,12 @@ impl Pull {
             PullStatus::OffsetOverflowBadly => max,
             _ => offset,
         };
-        Ok(self.pulled(status, next))
+        Ok(self.pulled(Some(queue), status, next))
     }
 
-    async fn read_entries(&self) -> Result<Pulled, Error> {
-        let selection = Selection {
-            store: &self.broker.store,
-            queue: &self.queue,
-            filter: &self.filter,
-            max_messages: self.max_messages,
-        };
+    async fn read_entries(&self, queue: &Queue) -> Result<Pulled, Error> {
+        let (store, filter, max_messages) = (&self.broker.store, &self.filter, self.max_messages);
+        let selection = Selection { store, queue, filter, max_messages };
         let selected = selection.from(self.offset as u64).await?;
         let status = match () {
             () if !selected.entries.is_empty() => PullStatus::Found,
@@ -230,15 +268,15 @@ impl Pull {
             () => PullStatus::NoMatchedMessage,
         };
         let (records, count) = (selected.slices, selected.entries.len());
-        Ok(Pulled { records, count, ..self.pulled(status, selected.next) })
+        Ok(Pulled { records, count, ..self.pulled(Some(queue), status, selected.next) })
     }
 
-    fn pulled(&self, status: PullStatus, next: i64) -> Pulled {
+    fn pulled(&self, queue: Option<&Queue>, status: PullStatus, next: i64) -> Pulled {
         Pulled {
             status,
             next,
-            min: self.queue.min_offset().0 as i64,
-            max: self.queue.max_offset().0 as i64,
+            min: queue.map_or(0, |queue| queue.min_offset().0 as i64),
+            max: queue.map_or(0, |queue| queue.max_offset().0 as i64),
             records: Vec::new(),
             count: 0,
             topic_sys_flag: self.topic_sys_flag,
@@ -246,10 +284,15 @@ impl Pull {
         }
     }
 
-    fn finish(&self, pulled: Pulled) -> Pulled {
+    fn finish(&self, queue: &Queue, pulled: Pulled) -> Pulled {
         if pulled.count > 0 {
             let bytes = pulled.records.iter().map(Bytes::len).sum();
-            self.broker.stats.delivered(self.queue.topic(), &self.group.group_name, pulled.count, bytes);
+            // There may be a million lite topics; their parents are counted.
+            let topic = match &self.place {
+                Place::Lite { parent, .. } => parent,
+                Place::Queue(_) => queue.topic(),
+            };
+            self.broker.stats.delivered(topic, &self.group.group_name, pulled.count, bytes);
         }
         pulled
     }

@@ -82,6 +82,7 @@ impl Bench {
             suspend,
             filter,
             sub_version: 0,
+            lite_topic: None,
         };
         self.broker.begin_pull(&request)?.run().await
     }

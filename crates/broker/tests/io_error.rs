@@ -72,6 +72,7 @@ impl World {
             suspend: None,
             filter: Some(broker::FilterText { kind: None, expression: "*" }),
             sub_version: 0,
+            lite_topic: None,
         };
         self.broker.begin_pull(&request).expect("the pull is in order").run().await.expect("the queue can be read")
     }

@@ -233,6 +233,7 @@ impl Local {
             suspend: (!from.wait.is_zero()).then_some(from.wait),
             filter: Some(from.filter),
             sub_version: 0,
+            lite_topic: None,
         })?;
         let pulled = pull.run().await?;
         Ok(match pulled.status {

@@ -239,6 +239,7 @@ impl<'a> Pull<'a> {
             subscription: Some(self.tags),
             sub_version: Some(0),
             expression_type: Some("TAG"),
+            lite_topic: None,
         };
         Frame::request(PullMessage::CODE, &header)
     }

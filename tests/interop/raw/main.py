@@ -5,6 +5,7 @@
 
 import broker    # noqa: F401  registers its scenarios
 import framing   # noqa: F401
+import lite      # noqa: F401
 import namesrv   # noqa: F401
 import pop       # noqa: F401
 from harness import Env

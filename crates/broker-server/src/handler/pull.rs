@@ -41,6 +41,7 @@ fn begin(call: &Call) -> Result<(broker::Pull, i64), Refusal> {
     let pull = call.broker().begin_pull(&PullRequest {
         group: header.consumer_group,
         topic: header.topic,
+        lite_topic: header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()),
         queue_id: header.queue_id,
         offset: header.queue_offset,
         max_messages: header.max_msg_nums,

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{
-    Ack, Broker, ChangeInvisible, Error, LiteAction, LiteStart, LiteSubscription, PopLiteRequest, PopStatus, Popped,
-    PoppedMessage,
+    Ack, Broker, ChangeInvisible, Error, FilterText, LiteAction, LiteStart, LiteSubscription, PopLiteRequest,
+    PopStatus, Popped, PoppedMessage, PullRequest, PullStatus, Pulled,
 };
 use protocol::body::{GroupConfig, TopicConfig};
 use protocol::properties;
 use protocol::record::RecordView;
 
-use crate::help::{End, World, send};
+use crate::help::{End, World, send, sleep_ms};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,6 +30,23 @@ async fn put(broker: &Broker, lite_topic: &str, body: &str) {
 
 fn change<'a>(action: LiteAction, client_id: &'a str, lite_topics: &'a [&'a str]) -> LiteSubscription<'a> {
     LiteSubscription { action, client_id, group: "G", topic: "P", lite_topics, start: None, connection: None }
+}
+
+/// Pulls a lite topic, which for many means to browse it.
+async fn pull(broker: &Arc<Broker>, lite_topic: &str, queue_id: i32, offset: i64, wait: Duration) -> Pulled {
+    let request = PullRequest {
+        group: "reader",
+        topic: "P",
+        lite_topic: Some(lite_topic),
+        queue_id,
+        offset,
+        max_messages: 32,
+        commit: None,
+        suspend: (!wait.is_zero()).then_some(wait),
+        filter: Some(FilterText { kind: None, expression: "*" }),
+        sub_version: 0,
+    };
+    broker.begin_pull(&request).unwrap().run().await.unwrap()
 }
 
 fn subscribe(broker: &Broker, client_id: &str, lite_topics: &[&str]) -> Vec<String> {
@@ -277,5 +294,43 @@ fn who_may_not_pop_hears_why() {
         assert!(matches!(refused(|request| request.max_messages = 33), Error::Parameter(_)));
         let refused = send(broker, "P", &[("__LITE_TOPIC", "a$b")], "1").await;
         assert!(matches!(refused, Err(Error::MessageIllegal(_))));
+    });
+}
+
+#[test]
+fn a_lite_topic_is_pulled_as_a_queue_of_its_own() {
+    World::new().live(End::Clean, async |broker| {
+        set_up(broker, "", &[]);
+        let short = Duration::from_millis(500);
+        let before_ms = broker.now_ms();
+        let nothing = pull(broker, "s", 0, 0, short).await;
+        assert_eq!((nothing.status, nothing.next, nothing.max), (PullStatus::NoMessageInQueue, 0, 0));
+        assert_eq!(broker.now_ms() - before_ms, 500, "it waited");
+        assert!(broker.store().find_queue("%LMQ%$P$s", 0).is_none(), "asking makes no queue");
+
+        // The pull waits for a lite topic that is made meanwhile, and then for its next message.
+        for (offset, body) in [(0, "one"), (1, "two")] {
+            let sending = async {
+                sleep_ms(2000).await;
+                put(broker, "other", "x").await;
+                put(broker, "s", body).await;
+            };
+            let (pulled, ()) = tokio::join!(pull(broker, "s", 0, offset, 10 * SECOND), sending);
+            assert_eq!((pulled.status, pulled.count, pulled.next), (PullStatus::Found, 1, offset + 1));
+            assert_eq!((pulled.min, pulled.max), (0, offset + 1));
+            let record = pulled.records.concat();
+            assert_eq!(RecordView::parse(&record).unwrap().body(), body.as_bytes());
+        }
+        let all = pull(broker, "s", 0, 0, Duration::ZERO).await;
+        assert_eq!((all.count, all.next), (2, 2));
+        for (queue, offset, status, next) in [
+            (0, 2, PullStatus::OffsetOverflowOne, 2),
+            (0, 9, PullStatus::OffsetOverflowBadly, 2),
+            (1, 0, PullStatus::NoMessageInQueue, 0),
+        ] {
+            let pulled = pull(broker, "s", queue, offset, Duration::ZERO).await;
+            assert_eq!((pulled.status, pulled.next), (status, next), "queue {queue}, offset {offset}");
+        }
+        assert_eq!(broker.queue_range("%LMQ%$P$s", 0), (0, 2));
     });
 }

@@ -36,6 +36,7 @@ impl Admin {
             queue_id: queue.queue_id,
             timestamp: timestamp_ms,
             boundary_type: None,
+            lite_topic: None,
         };
         Ok(self.at::<SearchOffset>(&address, &header).await?.reply::<SearchOffset>()?.offset)
     }

@@ -136,6 +136,7 @@ impl Puller {
             subscription: Some(self.filter.expression()),
             sub_version: Some(clock::now_ms()),
             expression_type: Some(self.filter.kind()),
+            lite_topic: None,
         };
         let frame = Frame::request(PullMessage::CODE, &header);
         let answer = self.client.shared.exchange(address, frame, limits::PULL_TIMEOUT).await?;

@@ -67,6 +67,8 @@ header! {
         pub timestamp: i64 = "timestamp",
         /// `upper` asks for the last message at or before instead; anything else is `lower`.
         pub boundary_type: Option<&'a str> = "boundaryType",
+        /// Lite topic of the topic.
+        pub lite_topic: Option<&'a str> = "liteTopic",
     }
 }
 

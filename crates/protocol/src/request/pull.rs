@@ -35,6 +35,8 @@ header! {
         pub sub_version: Option<i64> = "subVersion",
         /// `TAG` or `SQL92`.
         pub expression_type: Option<&'a str> = "expressionType",
+        /// Lite topic of the topic.
+        pub lite_topic: Option<&'a str> = "liteTopic",
     }
 }
 

@@ -46,8 +46,13 @@ impl Cluster {
             Wanted::Beginning => self.offset::<GetMinOffset>(at.broker, &queue).await?,
             Wanted::End => self.offset::<GetMaxOffset>(at.broker, &queue).await?,
             Wanted::AtTime(timestamp) => {
-                let header =
-                    SearchOffsetHeader { topic: at.topic, queue_id: at.id, timestamp, boundary_type: Some("lower") };
+                let header = SearchOffsetHeader {
+                    topic: at.topic,
+                    queue_id: at.id,
+                    timestamp,
+                    boundary_type: Some("lower"),
+                    lite_topic: None,
+                };
                 self.offset::<SearchOffset>(at.broker, &header).await?
             }
         })
@@ -76,6 +81,7 @@ impl Cluster {
             subscription: Some(from.filter.expression),
             sub_version: Some(0),
             expression_type: from.filter.kind,
+            lite_topic: None,
         };
         // A broker notices the end of a wait at its next round, which comes every five seconds.
         let wait = from.wait + Duration::from_secs(5);
