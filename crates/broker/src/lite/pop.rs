@@ -348,17 +348,22 @@ impl PopLite {
             let unseen = queue.next_offset().0 as i64 > first;
             return Ok(if unseen { There::Soon(queue, QueueOffset(first as u64)) } else { There::Nothing });
         }
+        // What was acked out of turn stays in the batch, which knows it for as long as one before it is open.
+        let mut offsets: Vec<i64> = Vec::with_capacity(entries.len());
         let mut found: Vec<(i64, Bytes)> = Vec::with_capacity(entries.len());
         for entry in &entries {
             let offset = entry.queue_offset.0 as i64;
             if reading.batch(|batch| batch.has_acked(offset)) {
+                offsets.push(offset);
                 continue;
             }
             let slices = broker.store.read(&[(entry.log_offset, entry.size)]).await?;
-            found.extend(slices.into_iter().filter_map(|slice| Some((offset, slice.bytes?))));
+            if let Some(record) = slices.into_iter().find_map(|slice| slice.bytes) {
+                offsets.push(offset);
+                found.push((offset, record));
+            }
         }
-        let offsets: Vec<i64> = found.iter().map(|(offset, _)| *offset).collect();
-        if offsets.is_empty() {
+        if found.is_empty() {
             // Acked, or gone with an old segment: the next look is behind them.
             let behind = entries.last().map_or(first, |last| last.queue_offset.0 as i64 + 1);
             broker.offsets.commit(name, &self.group, 0, behind);

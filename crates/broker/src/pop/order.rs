@@ -84,7 +84,7 @@ impl Batch {
 
     /// Whether an offset was acked although one before it was not.
     pub(crate) fn has_acked(&self, offset: i64) -> bool {
-        self.place_of(offset).is_some_and(|at| self.is_acked(at))
+        self.place_of(offset).is_some_and(|at| self.is_acked(at)) || self.ahead.contains(&offset)
     }
 
     /// Whether everything that was handed out is acked.
@@ -369,6 +369,7 @@ mod tests {
             assert_eq!(batch.ack(offset, 100, 101), Acked::Next(0));
         }
         batch.hand_out(None, 200, 50, &[0]);
+        assert!(batch.has_acked(1) && !batch.has_acked(2));
         assert_eq!(batch.ack(0, 200, 201), Acked::Next(2));
         batch.hand_out(None, 300, 50, &[2]);
         assert_eq!(batch.ack(2, 300, 301), Acked::Next(4));

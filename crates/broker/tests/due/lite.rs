@@ -334,3 +334,29 @@ fn a_lite_topic_is_pulled_as_a_queue_of_its_own() {
         assert_eq!(broker.queue_range("%LMQ%$P$s", 0), (0, 2));
     });
 }
+
+#[test]
+fn what_was_acked_stays_so_while_one_before_it_comes_again_and_again() {
+    World::new().live(End::Clean, async |broker| {
+        set_up(broker, "", &[]);
+        subscribe(broker, "c", &["s"]);
+        for body in ["0", "1", "2"] {
+            put(broker, "s", body).await;
+        }
+        let pop = async |max_messages| {
+            let request = PopLiteRequest { max_messages, invisible: SECOND, ..request("c", 20 * SECOND) };
+            broker.begin_pop_lite(&request).unwrap().run().await.unwrap()
+        };
+        let first = pop(32).await;
+        assert_eq!(shown(&first), ["s 0 0", "s 1 0", "s 2 0"]);
+        ack(broker, &first.messages[1]).unwrap();
+        for (max, expected) in [(1, 1), (32, 2), (1, 1), (1, 1), (32, 2)] {
+            let bodies: Vec<_> = shown(&pop(max).await).into_iter().map(|shown| shown[..3].to_owned()).collect();
+            assert_eq!(bodies, ["s 0", "s 2"][..expected]);
+        }
+        let last = pop(32).await;
+        last.messages.iter().for_each(|message| ack(broker, message).unwrap());
+        assert_eq!(last.messages.len(), 2);
+        assert_eq!(broker.offsets().get("%LMQ%$P$s", "G", 0), Some(3));
+    });
+}
