@@ -198,6 +198,8 @@ pub struct Pull<'a> {
     pub group: &'a str,
     /// Topic.
     pub topic: &'a str,
+    /// Lite topic of it, if that is what is wanted.
+    pub lite_topic: Option<&'a str>,
     /// Queue.
     pub queue: i32,
     /// First offset.
@@ -215,7 +217,17 @@ pub struct Pull<'a> {
 impl<'a> Pull<'a> {
     /// Everything from an offset on, without waiting.
     pub fn from(topic: &'a str, queue: i32, offset: i64) -> Pull<'a> {
-        Pull { group: "testkit", topic, queue, offset, max: 1024, wait: None, tags: "*", commit: None }
+        Pull {
+            group: "testkit",
+            topic,
+            lite_topic: None,
+            queue,
+            offset,
+            max: 1024,
+            wait: None,
+            tags: "*",
+            commit: None,
+        }
     }
 
     /// The request.
@@ -239,7 +251,7 @@ impl<'a> Pull<'a> {
             subscription: Some(self.tags),
             sub_version: Some(0),
             expression_type: Some("TAG"),
-            lite_topic: None,
+            lite_topic: self.lite_topic,
         };
         Frame::request(PullMessage::CODE, &header)
     }

@@ -4,6 +4,7 @@
 //! of each message. After every restart what is there is compared with it, and in the end everything that waits for
 //! something must have come.
 
+mod lites;
 mod lives;
 mod plain;
 mod pops;
@@ -20,6 +21,7 @@ use rand::rngs::SmallRng;
 use testkit::{Client, History, Id, Seed, Server, ServerCommand};
 use tokio::task::JoinHandle;
 
+use self::lites::Lites;
 use self::lives::{Lives, now_ms};
 use self::plain::{Known, MESSAGES_MAX};
 pub(crate) use self::plain::{Producer, QUEUES, TOPICS};
@@ -41,6 +43,7 @@ struct Mixed {
     timers: Timers,
     transfers: Transfers,
     pops: [Pops; 3],
+    lites: Lites,
 }
 
 /// What runs while a server lives.
@@ -59,6 +62,7 @@ impl Mixed {
             numbers: [0; PRODUCERS as usize + 1],
             timers: Timers::new(&lives),
             transfers: Transfers::new(),
+            lites: Lites::new(&lives),
             pops: [
                 Pops::new("workers", pops::TASKS, false, &lives),
                 Pops::new("others", pops::TASKS, false, &lives),
@@ -72,6 +76,7 @@ impl Mixed {
         for topic in pops::TOPICS.into_iter().chain([timers::TOPIC, transactions::TOPIC]) {
             client.create_topic(topic, QUEUES).await.expect("a topic is made");
         }
+        Lites::set_up(client).await;
     }
 
     fn start(&self, server: &Server, round: u64, window: usize) -> Running {
@@ -95,6 +100,8 @@ impl Mixed {
             tokio::spawn(plain::make_topics(address, round, self.known.clone())),
             tokio::spawn(self.timers.clone().run(address, round, stream(0xFE))),
             tokio::spawn(self.transfers.clone().run(address, round, stream(0xFD))),
+            tokio::spawn(self.lites.clone().produce(address, round, stream(0xFC))),
+            tokio::spawn(self.lites.clone().consume(address, stream(0xFB))),
         ];
         for (number, pops) in (0xF0..).zip(&self.pops) {
             others.push(tokio::spawn(pops.clone().run(address, stream(number))));
@@ -117,6 +124,7 @@ impl Mixed {
         for load in running.others {
             load.await.expect("loads do not panic");
         }
+        self.lites.crashed();
         in_doubt
     }
 
@@ -128,6 +136,7 @@ impl Mixed {
         plain::verify_tables(client, &self.known).await;
         self.timers.verify(client, when).await;
         self.transfers.verify(client, when).await;
+        self.lites.verify(client, when).await;
         let verdict = self.history.lock().verdict();
         assert!(verdict.is_good(), "{when}: {verdict}\n{}", server.output());
         assert_eq!(server.panics(), [""; 0], "{when}");
@@ -138,6 +147,7 @@ impl Mixed {
         tokio::join!(
             self.timers.finish(client),
             self.transfers.finish(client),
+            self.lites.finish(client),
             self.pops[0].finish(client, &self.history),
             self.pops[1].finish(client, &self.history),
             self.pops[2].finish(client, &self.history),
@@ -148,6 +158,7 @@ impl Mixed {
         println!("kill -9: {}", self.timers);
         println!("kill -9: {}", self.transfers);
         self.pops.iter().for_each(|pops| println!("kill -9: {pops}"));
+        println!("kill -9: {}", self.lites);
     }
 }
 
