@@ -4,5 +4,6 @@
 mod help;
 mod history;
 mod lite;
+mod model;
 mod timers;
 mod transactions;

@@ -5,8 +5,13 @@
 #[path = "../due/help.rs"]
 mod help;
 
+#[path = "../due/model.rs"]
+mod later;
+
 mod history;
 mod lives;
+mod mixed;
+mod model;
 mod order;
 mod popping;
 mod verbs;
