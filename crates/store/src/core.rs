@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Maintenance;
 use crate::clock::Clock;
-use crate::device::Device;
+use crate::cold::ColdReads;
 use crate::io::Io;
 use crate::keys::Keys;
 use crate::log::append::Appender;
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     pub(crate) housekeeper: OnceLock<Thread>,
 
     pub(crate) stats: Counters,
-    pub(crate) device: Arc<Device>,
+    pub(crate) cold_reads: ColdReads,
     /// The last write met a full disk; it is tried again.
     pub(crate) disk_full: AtomicBool,
     /// The disk is so full that retention refuses more.

@@ -23,7 +23,7 @@ mod retention;
 mod state;
 
 mod clock;
-mod device;
+mod cold;
 mod error;
 pub mod io;
 mod limits;

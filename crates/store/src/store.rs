@@ -2,8 +2,8 @@
 
 use crate::checkpoint::Saved;
 use crate::clock::{Clock, SystemClock};
+use crate::cold::ColdReads;
 use crate::core::Core;
-use crate::device::Device;
 use crate::error::{Doing, Error};
 use crate::io::{Disk, Io, Lock, Space};
 use crate::keys::{IndexKey, Keys};
@@ -94,8 +94,7 @@ impl Store {
         let saved = Saved::load(&*io, &dir)?;
         let progress = Arc::new(Progress::new(0));
         let (queues, queues_at) = Queues::open(io.clone(), dir.join("queues"), progress.clone())?;
-        let device = Arc::new(Device::new(options.blocking_reads_max));
-        let (keys, keys_at) = Keys::open(io.clone(), device.clone(), dir.join("keys"), log_min)?;
+        let (keys, keys_at) = Keys::open(io.clone(), dir.join("keys"), log_min)?;
 
         let core = Arc::new(Core {
             appender: Mutex::new(Appender::new(0, 0, 0, 0)),
@@ -116,7 +115,7 @@ impl Store {
             held_back: 0.into(),
             housekeeper: OnceLock::new(),
             stats: Counters::default(),
-            device,
+            cold_reads: ColdReads::new(options.blocking_reads_max),
             disk_full: false.into(),
             disk_refused: false.into(),
             stopping: false.into(),

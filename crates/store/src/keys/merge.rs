@@ -42,7 +42,7 @@ impl Keys {
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
         let times = inputs.iter().fold(Times::NONE, |times, run| times.join(run.times));
         let merged = Merged::new(&inputs).filter(|key| key.as_ref().map_or(true, |key| key.log >= log_min));
-        let merged = Arc::new(run::write(&*self.io, &self.device, &self.dir, first.from, last.to, times, merged)?);
+        let merged = Arc::new(run::write(&*self.io, &self.dir, first.from, last.to, times, merged)?);
         {
             let mut runs = self.runs.write();
             // Retention may have dropped the first ones meanwhile, and a checkpoint may have added some.

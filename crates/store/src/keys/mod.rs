@@ -18,7 +18,6 @@ mod run;
 pub use hash::IndexKey;
 pub(crate) use hash::{KeyHashes, hashes};
 
-use crate::device::Device;
 use crate::error::{Doing, Error};
 use crate::io::Io;
 use crate::limits::{ACTIVE_KEYS, FROZEN_KEYS_MAX};
@@ -87,7 +86,6 @@ impl Active {
 /// All keys but the active ones.
 pub(crate) struct Keys {
     io: Arc<dyn Io>,
-    device: Arc<Device>,
     dir: PathBuf,
     /// Not in a run yet, oldest first.
     frozen: Mutex<Vec<Arc<Chunk>>>,
@@ -102,13 +100,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Opens the runs of a log that begins at `log_min`, and says up to where they are complete.
-    pub(crate) fn open(io: Arc<dyn Io>, device: Arc<Device>, dir: PathBuf, log_min: u64) -> Result<(Self, u64), Error> {
+    pub(crate) fn open(io: Arc<dyn Io>, dir: PathBuf, log_min: u64) -> Result<(Self, u64), Error> {
         io.make_dir(&dir).doing("make", &dir)?;
         let runs = run::open_all(&*io, &dir, log_min)?;
         let end = runs.last().map_or(log_min, |run| run.to);
         let keys = Self {
             io,
-            device,
             dir,
             frozen: Mutex::default(),
             runs: RwLock::new(runs),
@@ -152,7 +149,7 @@ impl Keys {
         let mut keys: Vec<Key> = chunks.iter().flat_map(|chunk| chunk.keys.iter().copied()).collect();
         keys.sort_unstable();
         let times = chunks.iter().fold(Times::NONE, |times, chunk| times.join(chunk.times));
-        let run = run::write(&*self.io, &self.device, &self.dir, from, to, times, keys.into_iter().map(Ok))?;
+        let run = run::write(&*self.io, &self.dir, from, to, times, keys.into_iter().map(Ok))?;
         {
             let mut frozen = self.frozen.lock();
             let mut runs = self.runs.write();

@@ -9,7 +9,6 @@
 //! Little endian. Fences stay in memory: finding a key reads the pages that may hold it, usually one.
 
 use super::{Key, Times};
-use crate::device::Device;
 use crate::error::{Doing, Error};
 use crate::io::{self, File, Io};
 use std::io::Result as IoResult;
@@ -21,8 +20,7 @@ pub(super) const KEY_BYTES: usize = 16;
 pub(super) const PAGE_KEYS: u64 = 256;
 const FOOTER_BYTES: usize = 40;
 const MAGIC: &[u8; 8] = b"RMQKEYS1";
-/// Half a millisecond of a fast device, which a sync of the log may have to wait for.
-const WRITE_BYTES: usize = 256 << 10;
+const WRITE_BYTES: usize = 1 << 20;
 
 pub(crate) struct Run {
     /// The run holds the keys of all records that begin in `from..to`.
@@ -64,7 +62,6 @@ impl Key {
 /// Writes a run of sorted keys; it exists once this returns.
 pub(super) fn write(
     io: &dyn Io,
-    device: &Device,
     dir: &Path,
     from: u64,
     to: u64,
@@ -76,7 +73,7 @@ pub(super) fn write(
     let temporary = dir.join(format!("{name}.tmp"));
     let write = || {
         let file = io.create(&temporary)?;
-        let (count, fences) = write_to(&*file, device, times, keys)?;
+        let (count, fences) = write_to(&*file, times, keys)?;
         file.sync()?;
         io.rename(&temporary, &path)?;
         io.sync_dir(dir)?;
@@ -86,12 +83,7 @@ pub(super) fn write(
     Ok(Run { from, to, path, file, count, times, fences })
 }
 
-fn write_to(
-    file: &dyn File,
-    device: &Device,
-    times: Times,
-    keys: impl Iterator<Item = IoResult<Key>>,
-) -> IoResult<(u64, Vec<u64>)> {
+fn write_to(file: &dyn File, times: Times, keys: impl Iterator<Item = IoResult<Key>>) -> IoResult<(u64, Vec<u64>)> {
     let mut fences = Vec::new();
     let mut count = 0;
     let mut at = 0;
@@ -105,7 +97,7 @@ fn write_to(
         buffer.extend_from_slice(&key.log.to_le_bytes());
         count += 1;
         if buffer.len() >= WRITE_BYTES {
-            device.write_aside(|| io::write_all_synced(file, &buffer, at))?;
+            io::write_all_synced(file, &buffer, at)?;
             at += buffer.len() as u64;
             buffer.clear();
         }

@@ -181,7 +181,7 @@ impl Core {
         {
             return Ok(buf.freeze());
         }
-        let _turn = self.device.turn().await?;
+        let _turn = self.cold_reads.turn().await?;
         // Whoever had the turn before may have brought it.
         if let Some(n) = file.read_now(&mut buf, at).map_err(failed)?
             && n == len

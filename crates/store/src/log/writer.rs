@@ -231,7 +231,7 @@ impl Core {
 
     fn timed<T>(&self, sync: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let started = Instant::now();
-        let done = self.device.sync_log(sync)?;
+        let done = self.cold_reads.minding(sync)?;
         self.stats.synced(started.elapsed());
         Ok(done)
     }

@@ -1,9 +1,8 @@
-//! Manners at the device towards those who wait for syncs of the log.
+//! Turns at the device: reads of what is not in memory, and their manners towards those who wait for syncs.
 //!
-//! A device serves what it is asked for in turn, so a sync waits for what is in front of it. Many reads at once double
-//! the throughput of some devices and multiply the time of a sync on all of them. So while the log is being synced,
-//! reads that wait for the device go one after another, and the device rests from them for as long as each took. What
-//! is written for later, such as the key index, goes in small steps with longer rests.
+//! A device serves what it is asked for in turn, so a sync waits for the reads in front of it. Many at once double the
+//! throughput of some devices and multiply the time of a sync on all of them. So while the log is being synced, reads
+//! that wait for the device go one after another, and the device rests from them for as long as each took.
 
 use crate::error::Error;
 use parking_lot::Mutex;
@@ -15,13 +14,10 @@ use tokio::time::Instant;
 /// For so long after a sync the next one is expected.
 const EXPECTED: Duration = Duration::from_millis(100);
 
-/// How long a step of writing aside is followed by nothing, in its own durations.
-const RESTS_OF_A_WRITE: u32 = 3;
-
 /// A timer is no finer than this; shorter rests are added up.
 const REST_MIN: Duration = Duration::from_millis(1);
 
-pub(crate) struct Device {
+pub(crate) struct ColdReads {
     turns: Semaphore,
     beside_syncs: Semaphore,
     rest_until: Mutex<Instant>,
@@ -38,12 +34,12 @@ pub(crate) struct Turn<'a> {
 
 struct Minding<'a> {
     _only: SemaphorePermit<'a>,
-    device: &'a Device,
+    reads: &'a ColdReads,
     since: Instant,
 }
 
-impl Device {
-    /// At most `max` reads wait for the device at one time.
+impl ColdReads {
+    /// At most `max` at one time.
     pub(crate) fn new(max: usize) -> Self {
         let now = Instant::now();
         Self {
@@ -56,14 +52,14 @@ impl Device {
     }
 
     /// Runs a sync of the log.
-    pub(crate) fn sync_log<T>(&self, sync: impl FnOnce() -> T) -> T {
+    pub(crate) fn minding<T>(&self, sync: impl FnOnce() -> T) -> T {
         self.mind_until.store(u64::MAX, Ordering::Relaxed);
         let result = sync();
         self.mind_until.store(self.micros() + EXPECTED.as_micros() as u64, Ordering::Relaxed);
         result
     }
 
-    /// Waits for a turn to read, in the order of the calls.
+    /// Waits for a turn, in the order of the calls.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, Error> {
         let _any = self.turns.acquire().await.map_err(|_| Error::Closed)?;
         if !self.is_to_mind() {
@@ -77,17 +73,7 @@ impl Device {
         if rest >= REST_MIN {
             tokio::time::sleep(rest).await;
         }
-        Ok(Turn { _any, _beside_syncs: Some(Minding { _only, device: self, since: Instant::now() }) })
-    }
-
-    /// Runs one step of writing what nobody waits for, and rests if that may have kept a sync of the log waiting.
-    pub(crate) fn write_aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        let started = std::time::Instant::now();
-        let result = write();
-        if self.is_to_mind() {
-            std::thread::sleep(started.elapsed() * RESTS_OF_A_WRITE);
-        }
-        result
+        Ok(Turn { _any, _beside_syncs: Some(Minding { _only, reads: self, since: Instant::now() }) })
     }
 
     fn is_to_mind(&self) -> bool {
@@ -102,7 +88,7 @@ impl Device {
 impl Drop for Minding<'_> {
     fn drop(&mut self) {
         let now = Instant::now();
-        let mut rest_until = self.device.rest_until.lock();
+        let mut rest_until = self.reads.rest_until.lock();
         *rest_until = (*rest_until).max(now) + (now - self.since);
     }
 }
@@ -115,10 +101,10 @@ mod tests {
     const READ: Duration = Duration::from_millis(10);
 
     /// How long eight reads of 10 ms take, four at a time if that is allowed.
-    async fn eight_reads(device: &Device) -> Duration {
+    async fn eight_reads(reads: &ColdReads) -> Duration {
         let started = Instant::now();
         let read = async || {
-            let _turn = device.turn().await.expect("a turn");
+            let _turn = reads.turn().await.expect("a turn");
             sleep(READ).await;
         };
         tokio::join!(read(), read(), read(), read(), read(), read(), read(), read());
@@ -127,13 +113,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reads_go_one_by_one_and_rest_while_the_log_is_synced() {
-        let device = Device::new(4);
-        assert_eq!(eight_reads(&device).await, 2 * READ);
-        device.sync_log(|| ());
+        let reads = ColdReads::new(4);
+        assert_eq!(eight_reads(&reads).await, 2 * READ);
+        reads.minding(|| ());
         // Half of the time until no sync is expected any more; then four at a time again.
-        let minding = eight_reads(&device).await;
+        let minding = eight_reads(&reads).await;
         assert!((10 * READ..=13 * READ).contains(&minding), "{minding:?}");
         sleep(EXPECTED).await;
-        assert_eq!(eight_reads(&device).await, 2 * READ);
+        assert_eq!(eight_reads(&reads).await, 2 * READ);
     }
 }
