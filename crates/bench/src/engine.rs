@@ -453,6 +453,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::{Pulls, Template, Topics};
     use bytes::BytesMut;
     use protocol::{Encoding, Frame};
     use std::net::TcpListener;
@@ -489,7 +490,7 @@ mod tests {
         (stream, thread)
     }
 
-    struct Asking(crate::template::Template);
+    struct Asking(Template);
 
     impl Job for Asking {
         fn request(&mut self, _at: Spot, opaque: i32, _intended: u64, out: &mut Vec<u8>) -> bool {
@@ -506,8 +507,9 @@ mod tests {
     }
 
     fn run(stream: TcpStream, count: u64, window: usize, rate: Option<f64>) -> Recorder {
-        let topics = crate::template::Topics::new("t", 1);
-        let template = crate::template::Template::pull(Encoding::Json, "g", &topics, 1, 1, 0).unwrap();
+        let topics = Topics::new("t", 1);
+        let pulls = Pulls { group: "g", max_messages: 1, suspend_ms: 0, sql: None };
+        let template = Template::pull(Encoding::Json, &topics, 1, &pulls).unwrap();
         let clock = Clock::start();
         let to = 60_000_000_000;
         let plan = Plan {

@@ -109,6 +109,16 @@ pub(crate) struct Messages {
     pub(crate) tag: Option<String>,
 }
 
+/// What a pull asks for, besides the place.
+pub(crate) struct Pulls<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) max_messages: u32,
+    /// How long it may wait for a message; 0 does not wait.
+    pub(crate) suspend_ms: u32,
+    /// A SQL92 expression; everything without one.
+    pub(crate) sql: Option<&'a str>,
+}
+
 impl Template {
     /// A send as the Java client does it: short field names, a unique key for each message.
     pub(crate) fn send(messages: &Messages, topics: &Topics, queues: u32) -> Result<Template, Error> {
@@ -156,30 +166,23 @@ impl Template {
         Ok(template)
     }
 
-    /// A pull of everything in a queue, waiting for `suspend_ms` when it is positive.
-    pub(crate) fn pull(
-        encoding: Encoding,
-        group: &str,
-        topics: &Topics,
-        queues: u32,
-        max_messages: u32,
-        suspend_ms: u32,
-    ) -> Result<Template, Error> {
+    /// A pull of a queue.
+    pub(crate) fn pull(encoding: Encoding, topics: &Topics, queues: u32, pulls: &Pulls<'_>) -> Result<Template, Error> {
         let topic = topics.name(0);
+        let suspend = if pulls.suspend_ms > 0 { protocol::sysflag::PULL_SUSPEND } else { 0 };
         let header = PullMessageHeader {
-            consumer_group: group,
+            consumer_group: pulls.group,
             topic: &topic,
             queue_id: 0,
             queue_offset: 0,
-            max_msg_nums: max_messages as i32,
+            max_msg_nums: pulls.max_messages as i32,
             // The expression is in this header, so that no heartbeat has to tell it before.
-            sys_flag: protocol::sysflag::PULL_SUBSCRIPTION
-                | if suspend_ms > 0 { protocol::sysflag::PULL_SUSPEND } else { 0 },
+            sys_flag: protocol::sysflag::PULL_SUBSCRIPTION | suspend,
             commit_offset: Some(0),
-            suspend_timeout_millis: Some(suspend_ms.into()),
-            subscription: Some("*"),
+            suspend_timeout_millis: Some(pulls.suspend_ms.into()),
+            subscription: Some(pulls.sql.unwrap_or("*")),
             sub_version: Some(0),
-            expression_type: Some("TAG"),
+            expression_type: Some(if pulls.sql.is_some() { "SQL92" } else { "TAG" }),
             lite_topic: None,
         };
         let mut frame = Frame::request(11, &header);
@@ -434,9 +437,10 @@ mod tests {
 
     #[test]
     fn a_patched_pull_decodes_to_what_was_patched() {
+        let pulls = Pulls { group: "group", max_messages: 32, suspend_ms: 15_000, sql: Some("a > 'b'") };
         for encoding in ENCODINGS {
             let topics = Topics::new("q", 10);
-            let mut template = Template::pull(encoding, "group", &topics, 8, 32, 15_000).unwrap();
+            let mut template = Template::pull(encoding, &topics, 8, &pulls).unwrap();
             for (opaque, queue, offset) in [(OPAQUE_FIRST + 5, 7, 0), (1_234_567_890, 0, i64::MAX)] {
                 template.opaque(opaque).queue(queue).topic(9).offset(offset);
                 let frame = decode(&template);
@@ -444,6 +448,7 @@ mod tests {
                 assert_eq!((frame.code, frame.opaque), (11, opaque));
                 assert_eq!((header.topic, header.queue_id, header.queue_offset), ("q-9", queue as i32, offset));
                 assert_eq!((header.sys_flag, header.max_msg_nums), (6, 32));
+                assert_eq!((header.expression_type, header.subscription), (Some("SQL92"), Some("a > 'b'")));
             }
         }
     }

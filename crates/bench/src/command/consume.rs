@@ -10,7 +10,7 @@ use crate::engine::{Job, Spot};
 use crate::record::Recorder;
 use crate::run::{Member, run};
 use crate::scan::Reply;
-use crate::template::{Template, Topics};
+use crate::template::{Pulls, Template, Topics};
 
 /// How long a pull waits for messages, as in Java clients.
 const SUSPEND_MS: u32 = 15_000;
@@ -79,7 +79,8 @@ pub(super) fn members(
         lanes.extend(dealt);
     }
     let window = lanes.iter().map(Vec::len).max().unwrap_or(1).max(1);
-    let template = Template::pull(shape.encoding(), "bench-consume", &topics, queues, batch, SUSPEND_MS)?;
+    let pulls = Pulls { group: "bench-consume", max_messages: batch, suspend_ms: SUSPEND_MS, sql: None };
+    let template = Template::pull(shape.encoding(), &topics, queues, &pulls)?;
     let job = ConsumeJob { clock, template, lanes };
     Ok(vec![Member { job: Box::new(job), addresses, window, rate: None, count: None, lingers: true }])
 }

@@ -10,7 +10,7 @@ use crate::engine::{Job, Spot};
 use crate::record::Recorder;
 use crate::run::{Member, run, share};
 use crate::scan::{Reply, count_records};
-use crate::template::Template;
+use crate::template::{Pulls, Template};
 
 /// Pulls messages that are there already, over and over
 ///
@@ -34,6 +34,9 @@ pub(crate) struct PullArgs {
     /// Cursors for each queue and connection
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     cursors: u32,
+    /// Only messages that this SQL92 expression selects, such as "UNIQ_KEY IS NOT NULL", which selects all
+    #[arg(long, value_name = "EXPRESSION")]
+    sql: Option<String>,
     #[command(flatten)]
     load: Load,
     #[command(flatten)]
@@ -56,7 +59,9 @@ impl PullArgs {
             let topics = self.shape.topics();
             let cursors: Vec<Vec<Cursor>> = lanes.iter().map(|broker| ranges[*broker].clone()).collect();
             let window = cursors.iter().map(Vec::len).max().unwrap_or(1);
-            let template = Template::pull(self.shape.encoding(), "bench-pull", &topics, queues, self.batch, 0)?;
+            let sql = self.sql.as_deref();
+            let pulls = Pulls { group: "bench-pull", max_messages: self.batch, suspend_ms: 0, sql };
+            let template = Template::pull(self.shape.encoding(), &topics, queues, &pulls)?;
             members.push(Member {
                 job: Box::new(PullJob { template, lanes: cursors }),
                 addresses: lanes.iter().map(|broker| brokers[*broker].address.clone()).collect(),
@@ -103,8 +108,9 @@ impl PullArgs {
         let messages: i64 = ranges.iter().flatten().map(|cursor| cursor.end - cursor.first).sum();
         let connections = self.load.connections as usize * brokers.len();
         let which = if self.from_start { "all" } else { "the newest" };
+        let selected = self.sql.as_ref().map_or(String::new(), |sql| format!(" where {sql}"));
         format!(
-            "{connections} connections x {} pulls in flight, up to {} messages each, {which} {} messages, {:?} headers",
+            "{connections} connections x {} pulls in flight, up to {} messages each, {which} {} messages{selected}, {:?} headers",
             cursors / brokers.len(),
             self.batch,
             messages / i64::from(self.cursors),
