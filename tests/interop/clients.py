@@ -9,7 +9,7 @@ import sys
 from servers import HERE
 
 CACHE = HERE / ".cache"
-REMOTING = ["java-5.5.0", "java-4.9.8", "go", "raw", "mqadmin"]
+REMOTING = ["java-5.5.0", "java-4.9.8", "go", "cpp", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
 # The same programs through `rocketmq proxy` in front of the server.
 PROXY = [client.replace("grpc-", "proxy-") for client in GRPC]
@@ -27,7 +27,7 @@ def command_of(client):
         client = client.replace("proxy-", "grpc-")
     if client.startswith("java-"):
         return build_java(client.removeprefix("java-"))
-    return {"go": build_go, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
+    return {"go": build_go, "cpp": build_cpp, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,
             "grpc-python": build_grpc_python, "grpc-node": build_grpc_node, "grpc-rust": build_grpc_rust}[client]()
 
 
@@ -93,16 +93,26 @@ def build_grpc_go():
             *go_program("grpc-go", HERE / "grpc" / "go", "the Go gRPC client")]
 
 
-def python_of_grpc():
-    """Python with the official client, gRPC and OpenTelemetry's packages."""
-    venv, source = CACHE / "grpc-python", HERE / "grpc" / "python"
+def build_cpp():
+    python = installed_python("cpp", HERE / "cpp", "the C++ client")
+    return ["env", f"HOME={python.parent.parent}", python, HERE / "cpp" / "main.py"]
+
+
+def installed_python(name, source, what):
+    """Python with the packages that `requirements.txt` names."""
+    venv = CACHE / name
     if stale(venv / ".built", source / "requirements.txt"):
-        print("installing the Python gRPC client", flush=True)
+        print(f"installing {what}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
         subprocess.run([venv / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check",
                         "-r", source / "requirements.txt"], check=True)
         (venv / ".built").touch()
     return venv / "bin" / "python"
+
+
+def python_of_grpc():
+    """Python with the official client, gRPC and OpenTelemetry's packages."""
+    return installed_python("grpc-python", HERE / "grpc" / "python", "the Python gRPC client")
 
 
 def build_grpc_python():

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+from arrivals import Arrivals, same  # noqa: F401  the scenarios take `same` from here
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message, MessageListener, Producer,
                       PushConsumer, SimpleConsumer)
 from rocketmq.v5.exception import InternalErrorException
@@ -100,43 +101,17 @@ class Arrival:
         self.text, self.attempt = text(message), message.delivery_attempt
 
 
-class Collector(MessageListener):
+class Collector(Arrivals, MessageListener):
     """Keeps what a push consumer was given, in the order of arrival; `good` decides what succeeds."""
 
     def __init__(self, good=lambda arrival, times: True):
-        self.good, self.lock, self.arrivals = good, threading.Lock(), []
+        super().__init__()
+        self.good = good
 
     def consume(self, message):
         arrival = Arrival(message)
-        with self.lock:
-            self.arrivals.append(arrival)
-            times = sum(a.text == arrival.text for a in self.arrivals)
+        times = self.add(arrival)
         return ConsumeResult.SUCCESS if self.good(arrival, times) else ConsumeResult.FAILURE
-
-    def all(self):
-        with self.lock:
-            return list(self.arrivals)
-
-    def of(self, text):
-        return [a for a in self.all() if a.text == text]
-
-    def texts(self):
-        return [a.text for a in self.all()]
-
-    def await_all(self, bodies, seconds=LIMIT_SECONDS):
-        """Waits until each of these bodies came at least once."""
-        wanted = set(bodies)
-        try:
-            eventually(lambda: wanted <= set(self.texts()), seconds)
-        except AssertionError:
-            missing = wanted - set(self.texts())
-            raise AssertionError(f"{len(missing)} of {len(wanted)} not consumed within {seconds} s: {sorted(missing)[:5]}")
-
-    def await_exactly(self, *bodies):
-        """Waits for exactly these bodies in any order, and a moment longer for what should not come."""
-        self.await_all(bodies)
-        time.sleep(0.3)
-        same(sorted(bodies), sorted(self.texts()), "consumed")
 
 
 def message(topic, body, tag=None, keys=(), group=None, due=None, priority=None, **properties):
@@ -197,10 +172,6 @@ def refused(what, f, code=None):
         assert code is None or getattr(e, "code", None) == code, f"{what}: code {code} expected, got {e!r}"
         return
     raise AssertionError(f"{what} was accepted")
-
-
-def same(expected, actual, what):
-    assert expected == actual, f"{what}: expected {str(expected)[:200]}, got {str(actual)[:200]}"
 
 
 def eventually(check, seconds=LIMIT_SECONDS, what="condition"):
