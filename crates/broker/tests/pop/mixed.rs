@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use broker::Broker;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
@@ -43,6 +44,13 @@ impl Models {
     }
 }
 
+/// A crash may have come before they were on the disk: nobody waited for that.
+fn topics(broker: &Broker) {
+    for name in ["T", "O"] {
+        topic(broker, name, 2);
+    }
+}
+
 fn history(mut random: SmallRng) {
     let mut world = World::small();
     world.write_period = Duration::from_millis(random.random_range(1..40));
@@ -56,9 +64,7 @@ fn history(mut random: SmallRng) {
         let steps = random.random_range(1..60);
         let (started_ms, ended_ms) = world.live(end, async |broker| {
             let started_ms = broker.now_ms();
-            for name in ["T", "O"] {
-                topic(broker, name, 2);
-            }
+            topics(broker);
             let work = async {
                 for _ in 0..steps {
                     number += 1;
@@ -86,6 +92,7 @@ fn history(mut random: SmallRng) {
     world.config.snapshot_interval = Duration::from_secs(100);
     world.config.offset_interval = Duration::from_secs(1);
     world.live(End::Clean, async |broker| {
+        topics(broker);
         let work = async {
             sleep_ms(60_000).await;
             model::drain(broker, &models.pops).await;
