@@ -20,9 +20,7 @@ fn history(mut random: SmallRng) {
     for _ in 0..random.random_range(1..4) {
         let end = if random.random_bool(0.6) { End::Crash } else { End::Clean };
         let ended_ms = world.live(end, async |broker| {
-            for name in ["T", "O"] {
-                topic(broker, name, 2);
-            }
+            topics(broker);
             for _ in 0..random.random_range(1..60) {
                 number += 1;
                 step(broker, &model, &mut random, number).await;
@@ -38,6 +36,7 @@ fn history(mut random: SmallRng) {
     world.write_period = Duration::from_millis(100);
     world.config.offset_interval = Duration::from_secs(1);
     world.live(End::Clean, async |broker| {
+        topics(broker);
         drain(broker, &model).await;
         let model = model.borrow();
         let all: HashMap<_, _> = model.plain.iter().chain(&model.ordered).collect();

@@ -6,14 +6,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use broker::Broker;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
 use crate::help::*;
 use crate::later;
 use crate::model::{self, LAST_MOMENT_MS, Message};
-use crate::popping::topic;
+use crate::popping::topics;
 
 #[derive(Default)]
 struct Models {
@@ -41,13 +40,6 @@ impl Models {
             let is_last_moment = (ended_ms - LAST_MOMENT_MS..=ended_ms).contains(&delivered_ms);
             pops.plain.get_mut(body).expect("it was shared").doubled |= is_last_moment;
         }
-    }
-}
-
-/// A crash may have come before they were on the disk: nobody waited for that.
-fn topics(broker: &Broker) {
-    for name in ["T", "O"] {
-        topic(broker, name, 2);
     }
 }
 

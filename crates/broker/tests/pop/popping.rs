@@ -89,6 +89,14 @@ pub(crate) fn topic(broker: &Broker, name: &str, queues: i32) {
     broker.topics().put(TopicConfig::new(name, queues)).unwrap();
 }
 
+/// The topics of a random history, for each of its lives: a crash may come before they are on the disk, as nobody waits
+/// for that.
+pub(crate) fn topics(broker: &Broker) {
+    for name in ["T", "O"] {
+        topic(broker, name, 2);
+    }
+}
+
 /// Sends to queue 0.
 pub(crate) async fn send_all(broker: &Broker, topic: &str, bodies: &[&str]) {
     for body in bodies {
