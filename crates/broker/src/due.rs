@@ -17,7 +17,7 @@
 mod file;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -168,49 +168,48 @@ impl Due {
         self.trees.lock()[kind as usize].by_time.first_key_value().map(|(key, _)| key.due_ms)
     }
 
-    /// How many entries of a kind each owner has. Walks all of them, a stretch at a time so that nobody waits for long; what
-    /// changes meanwhile may count or not.
+    /// How many entries of a kind each owner has.
     pub(crate) fn by_owner(&self, kind: Kind) -> HashMap<u32, u64> {
         let mut counts = HashMap::new();
-        let mut from = Bound::Unbounded;
-        loop {
-            let trees = self.trees.lock();
-            let mut last = None;
-            for key in trees[kind as usize].by_time.range((from, Bound::Unbounded)).take(STRETCH).map(|(key, _)| key) {
-                *counts.entry(key.owner).or_default() += 1;
-                last = Some(*key);
-            }
-            let Some(last) = last else { return counts };
-            from = Bound::Excluded(last);
-        }
+        self.walk(kind, (Bound::Unbounded, Bound::Unbounded), |key, _| {
+            *counts.entry(key.owner).or_default() += 1;
+            ControlFlow::<()>::Continue(())
+        });
+        counts
     }
 
-    /// Shows when each entry of a kind is due that is so before `until_ms`, a stretch at a time as [`Due::by_owner`] does.
+    /// Shows when each entry of a kind is due that is so before `until_ms`.
     pub(crate) fn each_until(&self, kind: Kind, until_ms: i64, mut show: impl FnMut(i64)) {
         let end = Bound::Excluded(Key { due_ms: until_ms, place: 0, owner: 0 });
-        let mut from = Bound::Unbounded;
-        loop {
-            let trees = self.trees.lock();
-            let mut last = None;
-            for key in trees[kind as usize].by_time.range((from, end)).take(STRETCH).map(|(key, _)| key) {
-                show(key.due_ms);
-                last = Some(*key);
-            }
-            let Some(last) = last else { return };
-            from = Bound::Excluded(last);
-        }
+        self.walk(kind, (Bound::Unbounded, end), |key, _| {
+            show(key.due_ms);
+            ControlFlow::<()>::Continue(())
+        });
     }
 
-    /// The first entry of one millisecond that satisfies `wanted`. Walks all of that millisecond, a stretch at a time.
+    /// The first entry of one millisecond that satisfies `wanted`.
     pub(crate) fn find(&self, kind: Kind, due_ms: i64, wanted: impl Fn(&Key, &Detail) -> bool) -> Option<Key> {
-        let end = Key { due_ms, place: u64::MAX, owner: u32::MAX };
-        let mut from = Bound::Included(Key { due_ms, place: 0, owner: 0 });
+        let first = Bound::Included(Key { due_ms, place: 0, owner: 0 });
+        let last = Bound::Included(Key { due_ms, place: u64::MAX, owner: u32::MAX });
+        self.walk(kind, (first, last), |key, detail| {
+            if wanted(key, detail) { ControlFlow::Break(*key) } else { ControlFlow::Continue(()) }
+        })
+    }
+
+    /// Shows entries in their order until one breaks it off, a stretch at a time so that nobody waits for long; what changes
+    /// meanwhile may be shown or not.
+    fn walk<B>(
+        &self,
+        kind: Kind,
+        (mut from, end): (Bound<Key>, Bound<Key>),
+        mut show: impl FnMut(&Key, &Detail) -> ControlFlow<B>,
+    ) -> Option<B> {
         loop {
             let trees = self.trees.lock();
             let mut last = None;
-            for (key, detail) in trees[kind as usize].by_time.range((from, Bound::Included(end))).take(STRETCH) {
-                if wanted(key, detail) {
-                    return Some(*key);
+            for (key, detail) in trees[kind as usize].by_time.range((from, end)).take(STRETCH) {
+                if let ControlFlow::Break(found) = show(key, detail) {
+                    return Some(found);
                 }
                 last = Some(*key);
             }
