@@ -14,6 +14,11 @@ use crate::connections::id_of;
 use crate::handler::pop::{millis, wait};
 use crate::table::Call;
 
+/// A name that was given: as in Java, one of blanks is none.
+pub(crate) fn named(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| !name.trim().is_empty())
+}
+
 pub(crate) async fn pop(call: Call) -> Outcome {
     let header: PopLiteMessageHeader<'_> = call.frame.header()?;
     let Some(wait) = wait(&call, header.born_time, header.poll_time) else {
@@ -62,10 +67,9 @@ pub(crate) fn subscribe(call: &Call) -> Outcome {
 }
 
 fn apply(call: &Call, change: &LiteSubscriptionEntry) -> Result<Vec<Unsubscribed>, Refusal> {
-    let named = |name: &Option<String>| name.clone().filter(|name| !name.trim().is_empty());
     // As in Java, an entry that does not say whose it is changes nothing.
     let (Some(client_id), Some(group), Some(topic)) =
-        (named(&change.client_id), named(&change.group), named(&change.topic))
+        (named(change.client_id.as_deref()), named(change.group.as_deref()), named(change.topic.as_deref()))
     else {
         return Ok(Vec::new());
     };
@@ -82,9 +86,9 @@ fn apply(call: &Call, change: &LiteSubscriptionEntry) -> Result<Vec<Unsubscribed
     let lite_topics: Vec<&str> = change.lite_topic_set.iter().flatten().map(String::as_str).collect();
     Ok(call.broker().lite_subscribe(&LiteSubscription {
         action,
-        client_id: &client_id,
-        group: &group,
-        topic: &topic,
+        client_id,
+        group,
+        topic,
         lite_topics: &lite_topics,
         start: change.offset_option.as_ref().and_then(start),
         connection: Some(id_of(&call.peer)),

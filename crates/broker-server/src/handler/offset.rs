@@ -9,6 +9,7 @@ use protocol::{code, json, name};
 use remoting::Response;
 
 use crate::code::{Outcome, Refusal};
+use crate::handler::lite;
 use crate::table::Call;
 
 pub(crate) async fn query(call: Call) -> Outcome {
@@ -63,8 +64,7 @@ pub(crate) async fn search(call: Call) -> Outcome {
     let header: SearchOffsetHeader<'_> = call.frame.header()?;
     let upper = header.boundary_type.is_some_and(|boundary| boundary.eq_ignore_ascii_case("upper"));
     let boundary = if upper { Boundary::Upper } else { Boundary::Lower };
-    let lite_topic = header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty());
-    let lite_queue = lite_topic.map(|lite_topic| name::lite_queue(header.topic, lite_topic));
+    let lite_queue = lite::named(header.lite_topic).map(|lite_topic| name::lite_queue(header.topic, lite_topic));
     let topic = lite_queue.as_deref().unwrap_or(header.topic);
     let offset = call.broker().offset_by_time(topic, header.queue_id, header.timestamp, boundary).await?;
     Ok(Response::of(&OffsetReply { offset }))

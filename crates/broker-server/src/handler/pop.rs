@@ -19,6 +19,7 @@ use protocol::{Fields, code, json};
 use remoting::{Answer, Response};
 
 use crate::code::{Outcome, Refusal};
+use crate::handler::lite;
 use crate::service::ParkedSend;
 use crate::table::Call;
 
@@ -169,7 +170,7 @@ pub(crate) fn ack(call: &Call) -> Outcome {
         queue_offset: header.offset,
         receipt: &receipt,
     };
-    match header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()) {
+    match lite::named(header.lite_topic) {
         Some(lite_topic) => call.broker().ack_lite(&ack, lite_topic)?,
         None => call.broker().ack(&ack)?,
     }
@@ -235,7 +236,7 @@ pub(crate) fn change_invisible(call: &Call) -> Outcome {
         invisible: millis(header.invisible_time),
         suspend: header.suspend,
     };
-    let changed = match header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()) {
+    let changed = match lite::named(header.lite_topic) {
         Some(lite_topic) => call.broker().change_invisible_lite(&change, lite_topic)?,
         None => call.broker().change_invisible(&change)?,
     };

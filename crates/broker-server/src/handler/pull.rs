@@ -10,7 +10,7 @@ use protocol::sysflag::{PULL_COMMIT_OFFSET, PULL_SUBSCRIPTION, PULL_SUSPEND};
 use remoting::{Answer, Response};
 
 use crate::code::Refusal;
-use crate::handler::relay;
+use crate::handler::{lite, relay};
 use crate::service::ParkedSend;
 use crate::table::Call;
 
@@ -41,7 +41,7 @@ fn begin(call: &Call) -> Result<(broker::Pull, i64), Refusal> {
     let pull = call.broker().begin_pull(&PullRequest {
         group: header.consumer_group,
         topic: header.topic,
-        lite_topic: header.lite_topic.filter(|lite_topic| !lite_topic.trim().is_empty()),
+        lite_topic: lite::named(header.lite_topic),
         queue_id: header.queue_id,
         offset: header.queue_offset,
         max_messages: header.max_msg_nums,
