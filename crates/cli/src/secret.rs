@@ -20,14 +20,16 @@ const SECRET_KEY: &str = "ROCKETMQ_SECRET_KEY";
 
 /// What flags and environment say; `None` when they name nobody. A name without a secret is asked for on a terminal.
 pub(crate) fn given(common: &Common) -> Result<Option<Credentials>> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     choose(common, variable, ask)
 }
 
 /// What the environment alone says.
 pub(crate) fn of_environment() -> Option<Credentials> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Some(Credentials { access_key: variable(ACCESS_KEY)?, secret_key: variable(SECRET_KEY)? })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl From<Known> for Credentials {
