@@ -11,9 +11,9 @@ from runner import say
 SENDERS, BEFORE, MESSAGES = 2, 300, 900
 
 
-def across_restart(how, send):
-    """Sends `m0`, `m1` and so on before, during and after a restart. Returns the bodies that were acknowledged, and those
-    whose send failed, which may have been stored all the same."""
+def across_restart(how, send, got, consumed_seconds):
+    """Sends `m0`, `m1` and so on before, during and after a restart. All that was acknowledged must come to the collector;
+    what failed may have been stored all the same, and nothing else comes."""
     acknowledged, uncertain, numbers, stop = set(), set(), itertools.count(), threading.Event()
 
     def work():
@@ -40,4 +40,6 @@ def across_restart(how, send):
         stop.set()
         for sender in senders:
             sender.join(30)
-    return acknowledged, uncertain
+    got.await_all(acknowledged, consumed_seconds)
+    strange = set(got.texts()) - acknowledged - uncertain
+    assert not strange, f"consumed but never sent: {sorted(strange)[:5]}"
