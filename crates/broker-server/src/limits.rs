@@ -12,8 +12,5 @@ pub(crate) const AGE_READS_TIME: Duration = Duration::from_millis(100);
 /// Topics whose queues at other brokers are remembered. Source: `topicRouteServiceCacheMaxNum` of the proxy.
 pub(crate) const ROUTES_KEPT: usize = 20_000;
 
-/// Queues of a topic at one broker that are believed. Brokers allow fewer.
-pub(crate) const QUEUES_MAX: i32 = 65_536;
-
 /// How long a name server may think about a route: a client waits for three seconds.
 pub(crate) const ROUTE_TIME: Duration = Duration::from_secs(1);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use protocol::body::{MessageQueue, QueueData};
+use protocol::limits::QUEUES_MAX;
 use protocol::perm;
 use remoting::Cache;
 use tracing::debug;
 
-use crate::limits::{QUEUES_MAX, ROUTE_TIME, ROUTES_KEPT};
+use crate::limits::{ROUTE_TIME, ROUTES_KEPT};
 use crate::registrar::{Registry, RegistryError};
 
 type Asked = Pin<Box<dyn Future<Output = Vec<Result<Vec<QueueData>, RegistryError>>> + Send>>;

@@ -17,9 +17,6 @@ pub(crate) const SUSPEND_MS_MAX: i64 = 120_000;
 /// Messages one query returns at most. Source: `maxMsgsNumBatch`.
 pub(crate) const QUERY_MESSAGES_MAX: usize = 64;
 
-/// Queues of a topic at most; a typing mistake must not make a million rows.
-pub(crate) const TOPIC_QUEUES_MAX: i32 = 65_536;
-
 /// Delayed messages handed over between two saves of how far a level is: what a crash may deliver twice.
 pub(crate) const SCHEDULE_BATCH: usize = 32;
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use protocol::body::{DataVersion, TopicConfig, TopicTable};
+use protocol::limits::QUEUES_MAX;
 use protocol::{name, perm, sysflag};
 use store::{Queue, Store};
 use tokio::sync::watch;
 
 use crate::Error;
 use crate::attribute;
-use crate::limits::{CHANGES_KEPT, TOPIC_QUEUES_MAX};
+use crate::limits::CHANGES_KEPT;
 use crate::state::{Change, Journal};
 
 /// A topic as requests see it: settings that do not change, and its queues. A change of settings makes a new one.
@@ -25,7 +26,7 @@ pub struct Topic {
 
 impl Topic {
     fn new(config: TopicConfig) -> Arc<Topic> {
-        let queues = config.read_queue_nums.max(config.write_queue_nums).clamp(0, TOPIC_QUEUES_MAX);
+        let queues = config.read_queue_nums.max(config.write_queue_nums).clamp(0, QUEUES_MAX);
         Arc::new(Topic { config, queues: (0..queues).map(|_| OnceLock::new()).collect() })
     }
 
@@ -233,11 +234,11 @@ impl Topics {
 }
 
 fn check(config: &TopicConfig) -> Result<(), Error> {
-    let queues = 0..=TOPIC_QUEUES_MAX;
+    let queues = 0..=QUEUES_MAX;
     if !queues.contains(&config.read_queue_nums) || !queues.contains(&config.write_queue_nums) {
         let (read, write) = (config.read_queue_nums, config.write_queue_nums);
         return Err(Error::Parameter(format!(
-            "topic {:?}: {read} read and {write} write queues are not between 0 and {TOPIC_QUEUES_MAX}",
+            "topic {:?}: {read} read and {write} write queues are not between 0 and {QUEUES_MAX}",
             config.topic_name
         )));
     }

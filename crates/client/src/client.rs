@@ -291,7 +291,7 @@ impl Shared {
         }
         // A topic that was known stays known whatever the name server says now: it forgets the topics of a broker that
         // restarts, and the broker is still the best place to ask.
-        let route = Arc::new(Route::new(topic, self.fetch(topic).await?, limits::QUEUES_MAX));
+        let route = Arc::new(Route::new(topic, self.fetch(topic).await?, protocol::limits::QUEUES_MAX));
         if self.routes.get(topic).is_none() {
             // Its brokers may not know us yet.
             self.beat.notify_one();

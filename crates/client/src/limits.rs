@@ -30,9 +30,6 @@ pub(crate) const SEND_RETRIES: usize = 2;
 /// Queues that a topic made by its first message gets. Source: `defaultTopicQueueNums`.
 pub(crate) const NEW_TOPIC_QUEUES: i32 = 4;
 
-/// Queues of a topic at one broker that are believed: a route can claim any number. Brokers allow fewer.
-pub(crate) const QUEUES_MAX: i32 = 65_536;
-
 /// Messages of one pull. Source: `pullBatchSize`; brokers give at most this many from memory anyway.
 pub(crate) const PULL_MESSAGES: i32 = 32;
 

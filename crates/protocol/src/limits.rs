@@ -13,4 +13,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Largest properties text of a record in bytes: its length is a signed 16-bit number.
 pub const PROPERTIES_BYTES_MAX: usize = i16::MAX as usize;
 
+/// Queues of a topic at one broker: ours allow no more, and no more are believed of what a route claims. A typing mistake
+/// must not make a million rows.
+pub const QUEUES_MAX: i32 = 65_536;
+
 const _: () = assert!(HEADER_BYTES_MAX > 6 * PROPERTIES_BYTES_MAX && HEADER_BYTES_MAX < FRAME_BYTES_MAX);

@@ -67,9 +67,6 @@ pub(crate) const RENEWING_MAX: usize = 64;
 /// Topics, and groups, of a cluster that a proxy remembers. Source: `topicRouteServiceCacheMaxNum` and its like.
 pub(crate) const REMEMBERED_MAX: usize = 20_000;
 
-/// Queues of a topic at one broker that are believed. Brokers allow fewer.
-pub(crate) const QUEUES_MAX: i32 = 65_536;
-
 /// Groups of one heartbeat. Source: `transactionHeartbeatBatchNum`.
 pub(crate) const HEARTBEAT_GROUPS: usize = 100;
 

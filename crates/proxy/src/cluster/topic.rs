@@ -7,11 +7,11 @@ use broker::MESSAGE_TYPE;
 use bytes::Bytes;
 use protocol::body::{TopicConfig, TopicRoute};
 use protocol::code;
+use protocol::limits::QUEUES_MAX;
 use protocol::request::{GetRoute, GetRouteHeader, GetTopicConfig, TopicHeader};
 
 use super::{Cluster, Error};
 use crate::backend::Share;
-use crate::limits::QUEUES_MAX;
 use crate::status::Refusal;
 
 /// Broker id of a master.
