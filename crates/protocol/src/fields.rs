@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bytes::{BufMut, BytesMut};
-use smallvec::SmallVec;
 
 use crate::header::Header;
 use crate::json::{Content, put_string};
@@ -14,7 +13,7 @@ use crate::json::{Content, put_string};
 #[derive(Clone, Default)]
 pub struct Fields {
     text: String,
-    entries: SmallVec<[Entry; 16]>,
+    entries: Vec<Entry>,
 }
 
 /// Where a field's name and its value lie in the text.
@@ -39,7 +38,7 @@ impl Span {
 
 impl Fields {
     pub(crate) fn with_capacity(bytes: usize) -> Fields {
-        Fields { text: String::with_capacity(bytes), entries: SmallVec::new() }
+        Fields { text: String::with_capacity(bytes), entries: Vec::with_capacity(16) }
     }
 
     /// No fields yet; those of [`Content::Here`] will lie in this text.
@@ -91,8 +90,11 @@ impl Fields {
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let text = |span: Span| &self.text[span.start as usize..span.end as usize];
-        self.entries.iter().map(move |entry| (text(entry.name), text(entry.value)))
+        self.entries.iter().map(|entry| (self.part(entry.name), self.part(entry.value)))
+    }
+
+    fn part(&self, span: Span) -> &str {
+        &self.text[span.start as usize..span.end as usize]
     }
 
     /// Whether there is no field.

@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use scanner::{Content, plain_bytes};
+pub(crate) use scanner::Content;
 pub use scanner::{ScanError, Scanner};
 
 /// Parses a body. A key that is a number or an object becomes the string of its text; text and numbers stand for each

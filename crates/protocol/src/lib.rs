@@ -5,6 +5,7 @@
 //! against, release 5.5.0 unless another is named.
 
 mod fields;
+mod find;
 pub mod frame; // start here
 pub mod header;
 pub mod request;

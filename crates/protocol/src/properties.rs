@@ -2,6 +2,8 @@
 //!
 //! Source: `MessageDecoder.string2messageProperties`, `MessageConst`.
 
+use crate::find::before_first;
+
 /// Space separated keys for look-ups.
 pub const KEYS: &str = "KEYS";
 /// The tag.
@@ -93,14 +95,14 @@ pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
-            let name_end = separator(rest.as_bytes(), NAME_END as u8, PAIR_END as u8);
+            let name_end = before_first(rest.as_bytes(), NAME_END as u8, PAIR_END as u8);
             if rest.as_bytes().get(name_end) != Some(&(NAME_END as u8)) {
                 // No name: neither does a value follow.
                 rest = rest.get(name_end + 1..).unwrap_or_default();
                 continue;
             }
             let value_at = name_end + 1;
-            let pair_end = value_at + separator(&rest.as_bytes()[value_at..], PAIR_END as u8, PAIR_END as u8);
+            let pair_end = value_at + before_first(&rest.as_bytes()[value_at..], PAIR_END as u8, PAIR_END as u8);
             let (name, value) = (&rest[..name_end], &rest[value_at..pair_end]);
             rest = rest.get(pair_end + 1..).unwrap_or_default();
             if !name.is_empty() && !value.is_empty() {
@@ -109,12 +111,6 @@ pub fn iter(text: &str) -> impl Iterator<Item = (&str, &str)> {
         }
         None
     })
-}
-
-/// Bytes before the first of one or the other.
-fn separator(bytes: &[u8], one: u8, other: u8) -> usize {
-    // Names and values are short: the plain loop is over before a search for many bytes at a time has begun.
-    bytes.iter().position(|byte| *byte == one || *byte == other).unwrap_or(bytes.len())
 }
 
 /// The value of a property, the last one if there are several, as a hash map would keep it.

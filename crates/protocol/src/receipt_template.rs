@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use crate::code::SUCCESS;
 use crate::frame::{Encoding, FLAG_RESPONSE, Head, encode_head};
@@ -86,14 +86,21 @@ impl ReceiptTemplate {
             opaque.format(receipt.opaque).as_bytes(),
         ];
         let header_bytes = self.bytes + values.iter().map(|value| value.len()).sum::<usize>();
-        out.reserve(8 + header_bytes);
-        out.put_u32(4 + header_bytes as u32);
-        out.put_u32(header_bytes as u32);
+        let start = out.len();
+        out.resize(start + 8 + header_bytes, 0);
+        let mut rest = &mut out[start..];
+        let mut put = |bytes: &[u8]| {
+            let (here, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+            here.copy_from_slice(bytes);
+            rest = behind;
+        };
+        put(&(4 + header_bytes as u32).to_be_bytes());
+        put(&(header_bytes as u32).to_be_bytes());
         for (part, value) in self.parts.iter().zip(values) {
-            out.put_slice(part);
-            out.put_slice(value);
+            put(part);
+            put(value);
         }
-        out.put_slice(&self.parts[5]);
+        put(&self.parts[5]);
         true
     }
 }

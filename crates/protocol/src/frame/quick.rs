@@ -6,24 +6,29 @@
 use super::Frame;
 use super::text::language;
 use crate::fields::{Fields, Span};
-use crate::json::plain_bytes;
+use crate::find::before_first;
 
 pub(super) fn read(text: &str) -> Option<Frame> {
     let mut frame = Frame::default();
     let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
     reader.eat(b'{')?;
     loop {
-        let name = reader.string()?;
-        reader.eat(b':')?;
-        match name {
-            "code" => frame.code = reader.int()?,
-            "extFields" => frame.fields = reader.fields()?,
-            "flag" => frame.flag = reader.int()?,
-            "language" => frame.language = language(reader.string()?),
-            "opaque" => frame.opaque = reader.int()?,
-            "version" => frame.version = reader.int()?,
-            "serializeTypeCurrentRPC" => drop(reader.string()?),
-            _ => return None,
+        if reader.skip(br#""code":"#) {
+            frame.code = reader.int()?;
+        } else if reader.skip(br#""extFields":"#) {
+            frame.fields = reader.fields()?;
+        } else if reader.skip(br#""flag":"#) {
+            frame.flag = reader.int()?;
+        } else if reader.skip(br#""language":"#) {
+            frame.language = language(reader.string()?);
+        } else if reader.skip(br#""opaque":"#) {
+            frame.opaque = reader.int()?;
+        } else if reader.skip(br#""serializeTypeCurrentRPC":"#) {
+            reader.span()?;
+        } else if reader.skip(br#""version":"#) {
+            frame.version = reader.int()?;
+        } else {
+            return None;
         }
         if reader.ends()? {
             break;
@@ -45,6 +50,13 @@ impl<'t> Reader<'t> {
 
     fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek() == Some(byte)).then(|| self.at += 1)
+    }
+
+    /// Reads a name and its colon, if it is this one.
+    fn skip<const N: usize>(&mut self, name: &[u8; N]) -> bool {
+        let found = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) == Some(name);
+        self.at += if found { N } else { 0 };
+        found
     }
 
     /// Whether an object ends here; if not, another member follows.
@@ -92,7 +104,7 @@ impl<'t> Reader<'t> {
 
     fn rest(&mut self) -> Option<(usize, usize)> {
         let start = self.at;
-        let end = start + plain_bytes(self.bytes.get(start..)?, b'"');
+        let end = start + before_first(self.bytes.get(start..)?, b'"', b'\\');
         self.at = end + 1;
         (end < self.bytes.len()).then_some((start, end))
     }
@@ -104,18 +116,36 @@ impl<'t> Reader<'t> {
             return Some(fields);
         }
         loop {
-            let (start, end) = self.span()?;
-            self.eat(b':')?;
+            let name = self.name()?;
             let value = self.value(&mut fields)?;
-            fields.add(Span::new(start, end), value);
+            fields.add(name, value);
             if self.ends()? {
                 return Some(fields);
             }
         }
     }
 
-    /// A string, whose content is decoded behind the text if it has escapes.
+    /// The name of a field and the colon. Those of a send have one letter.
+    fn name(&mut self) -> Option<Span> {
+        if let Some([b'"', letter, b'"', b':', ..]) = self.bytes.get(self.at..)
+            && !matches!(letter, b'"' | b'\\')
+        {
+            self.at += 4;
+            return Some(Span::new(self.at - 3, self.at - 2));
+        }
+        let (start, end) = self.span()?;
+        self.eat(b':')?;
+        Some(Span::new(start, end))
+    }
+
+    /// A string, whose content is decoded behind the text if it has escapes. Many are one digit.
     fn value(&mut self, fields: &mut Fields) -> Option<Span> {
+        if let Some([b'"', digit, b'"', ..]) = self.bytes.get(self.at..)
+            && !matches!(digit, b'"' | b'\\')
+        {
+            self.at += 3;
+            return Some(Span::new(self.at - 2, self.at - 1));
+        }
         let (mut start, mut end) = self.run()?;
         if self.bytes[end] == b'"' {
             return Some(Span::new(start, end));

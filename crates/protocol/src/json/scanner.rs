@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::find::before_first;
 use crate::limits::JSON_DEPTH_MAX;
 
 /// Why a text could not be read.
@@ -145,7 +146,7 @@ impl<'t> Scanner<'t> {
         let Some(quote @ (b'"' | b'\'')) = self.peek() else { return Err(self.unexpected("a string")) };
         let bytes = self.text.as_bytes();
         let mut start = self.at + 1;
-        let mut end = start + plain_bytes(&bytes[start..], quote);
+        let mut end = start + before_first(&bytes[start..], quote, b'\\');
         if bytes.get(end) == Some(&quote) {
             self.at = end + 1;
             return Ok(Content::Here(start..end));
@@ -162,7 +163,7 @@ impl<'t> Scanner<'t> {
                 }
             }
             start = self.at;
-            end = start + plain_bytes(bytes.get(start..).unwrap_or_default(), quote);
+            end = start + before_first(bytes.get(start..).unwrap_or_default(), quote, b'\\');
         }
     }
 
@@ -309,25 +310,6 @@ impl<'t> Scanner<'t> {
             None => ScanError(format!("{wanted} expected, but the text ends at byte {}", self.at)),
         }
     }
-}
-
-/// Bytes before the first quote or backslash, eight at a time.
-#[inline]
-pub(crate) fn plain_bytes(bytes: &[u8], quote: u8) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // The lowest set bit tells the first byte that is zero; those above it may be wrong.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-    let (words, _) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let equal = |byte: u8| zeros(word ^ (ONES * u64::from(byte)));
-        let found = equal(quote) | equal(b'\\');
-        if found != 0 {
-            return at * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let rest = words.len() * 8;
-    rest + bytes[rest..].iter().take_while(|byte| **byte != quote && **byte != b'\\').count()
 }
 
 fn push(out: &mut Option<&mut String>, c: char) {
