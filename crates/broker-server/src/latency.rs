@@ -31,17 +31,21 @@ pub(crate) struct Latencies {
 const SEND: Kind = Kind { request: r::SendMessageV2::CODE, response: code::SUCCESS, polling: false, oneway: false };
 
 impl Latencies {
-    pub(crate) fn add(&self, mut kind: Kind, took: Duration) {
+    pub(crate) fn add(&self, kind: Kind, took: Duration) {
+        self.add_many(kind, 1, took);
+    }
+
+    fn add_many(&self, mut kind: Kind, count: u64, took: Duration) {
         if kind == SEND {
-            return self.sends.add(took);
+            return self.sends.add_many(count, took);
         }
         if let Some(times) = self.others.read().get(&kind) {
-            return times.add(took);
+            return times.add_many(count, took);
         }
         if r::table().binary_search_by_key(&kind.request, |(code, _)| *code).is_err() {
             kind.request = -1;
         }
-        self.others.write().entry(kind).or_default().add(took);
+        self.others.write().entry(kind).or_default().add_many(count, took);
     }
 
     fn all(&self) -> Vec<(Kind, (metrics::Latencies, f64))> {
@@ -68,6 +72,41 @@ impl Latencies {
             times: *times,
         });
         metrics::requests(out, &all.collect::<Vec<_>>());
+    }
+}
+
+/// Adds times, those that follow each other and are the same as one: requests that were read together are often
+/// answered together.
+pub(crate) struct Run<'l> {
+    latencies: &'l Latencies,
+    same: Option<(Kind, Duration)>,
+    count: u64,
+}
+
+impl<'l> Run<'l> {
+    pub(crate) fn new(latencies: &'l Latencies) -> Run<'l> {
+        Run { latencies, same: None, count: 0 }
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, took: Duration) {
+        if self.same != Some((kind, took)) {
+            self.finish();
+            self.same = Some((kind, took));
+        }
+        self.count += 1;
+    }
+
+    fn finish(&mut self) {
+        let count = std::mem::take(&mut self.count);
+        if let Some((kind, took)) = self.same.take() {
+            self.latencies.add_many(kind, count, took);
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

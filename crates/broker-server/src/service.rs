@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use broker::{Broker, LogOffset, Receipt};
 use parking_lot::RwLock;
+use protocol::Frame;
+use protocol::code::{self, Code};
 use protocol::receipt_template::ReceiptTemplate;
-use protocol::{Frame, code};
 use remoting::{Answer, Outbox, Parked, Peer, ReplyTo, Service};
 use tokio::time::Instant;
 
 use crate::connections::{Connections, id_of};
-use crate::latency::{Kind, Latencies, may_poll};
+use crate::latency::{Kind, Latencies, Run, may_poll};
 use crate::registrar::Registered;
 use crate::routes::Routes;
 use crate::settings::Settings;
@@ -41,7 +42,7 @@ impl Context {
     }
 
     pub(crate) fn flush_timeout(&self) -> Duration {
-        self.settings.read().sync_flush_timeout
+        self.broker.config().flush_timeout
     }
 }
 
@@ -55,10 +56,10 @@ pub(crate) struct Port {
 /// A stored message whose producer hears of it when it is safe.
 pub(crate) struct ParkedSend {
     pub(crate) end: LogOffset,
-    /// The request, and when it was looked at.
+    /// The request, and when it was read.
     pub(crate) request: i32,
     pub(crate) oneway: bool,
-    pub(crate) begun: Instant,
+    pub(crate) arrived: Instant,
     pub(crate) deadline: Instant,
     pub(crate) receipt: Receipt,
     pub(crate) store_host: SocketAddr,
@@ -67,12 +68,12 @@ pub(crate) struct ParkedSend {
 impl Service for Port {
     type Parked = ParkedSend;
 
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<ParkedSend> {
-        let (code, oneway, begun) = (request.code, request.is_oneway(), Instant::now());
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame, arrived: Instant) -> Answer<ParkedSend> {
+        let (code, oneway) = (request.code, request.is_oneway());
         let kind = move |response, polling| Kind { request: code, response, polling, oneway };
-        match table::answer(&self.context, self.fast, peer, request) {
+        match table::answer(&self.context, self.fast, peer, request, arrived) {
             Answer::Now(response) => {
-                self.context.latencies.add(kind(response.code, false), begun.elapsed());
+                self.context.latencies.add(kind(response.code, false), arrived.elapsed());
                 Answer::Now(response)
             }
             Answer::Later(answered) => {
@@ -80,7 +81,7 @@ impl Service for Port {
                 Answer::Later(Box::pin(async move {
                     let response = answered.await;
                     if let Some(response) = &response {
-                        context.latencies.add(kind(response.code, may_poll(code)), begun.elapsed());
+                        context.latencies.add(kind(response.code, may_poll(code)), arrived.elapsed());
                     }
                     response
                 }))
@@ -103,9 +104,9 @@ impl Service for Port {
 }
 
 impl Parked<Port> for ParkedSend {
-    fn is_ready(&self, port: &Port) -> bool {
+    fn is_ready(&self, port: &Port, now: Instant) -> bool {
         let store = port.context.broker.store();
-        store.acknowledged().reached(self.end) || store.failure().is_some() || Instant::now() >= self.deadline
+        store.acknowledged().reached(self.end) || store.failure().is_some() || now >= self.deadline
     }
 
     async fn ready(&self, port: &Port) {
@@ -116,27 +117,34 @@ impl Parked<Port> for ParkedSend {
         Some(self.deadline)
     }
 
-    fn settle(self, port: &Port, to: ReplyTo, out: &mut Outbox) {
-        let store = port.context.broker.store();
-        let answered = |response| {
-            let kind = Kind { request: self.request, response, polling: false, oneway: self.oneway };
-            port.context.latencies.add(kind, self.begun.elapsed());
-        };
+    fn settle(ready: impl Iterator<Item = (ReplyTo, Self)>, port: &Port, now: Instant, out: &mut Outbox) {
+        let mut latencies = Run::new(&port.context.latencies);
+        for (to, parked) in ready {
+            let response = parked.answer(&port.context, to, out);
+            let kind = Kind { request: parked.request, response, polling: false, oneway: parked.oneway };
+            latencies.add(kind, now - parked.arrived);
+        }
+    }
+}
+
+impl ParkedSend {
+    /// Writes the answer, and returns its code.
+    fn answer(&self, context: &Context, to: ReplyTo, out: &mut Outbox) -> Code {
+        let store = context.broker.store();
         let code = if store.acknowledged().reached(self.end) {
-            answered(code::SUCCESS);
-            if handler::send::write_plain_receipt(&port.context, &self, to, out) {
-                return;
+            if handler::send::write_plain_receipt(context, self, to, out) {
+                return code::SUCCESS;
             }
             code::SUCCESS
         } else if let Some(failure) = store.failure() {
             // The record may or may not survive; only success may be claimed with a receipt.
             let code = crate::code::store_code(&failure);
-            answered(code);
-            return out.reply(to, code, Some(&failure.to_string()), |_| {});
+            out.reply(to, code, Some(&failure.to_string()), |_| {});
+            return code;
         } else {
-            answered(code::FLUSH_DISK_TIMEOUT);
             code::FLUSH_DISK_TIMEOUT
         };
-        handler::send::write_receipt(&port.context, &self, |write| out.reply(to, code, None, write));
+        handler::send::write_receipt(context, self, |write| out.reply(to, code, None, write));
+        code
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use protocol::Frame;
 use protocol::request::{self as r, Request};
 use remoting::{Answer, Peer, Response};
+use tokio::time::Instant;
 
 use crate::code::{Outcome, Refusal};
 use crate::handler::{
@@ -40,9 +41,15 @@ where
     Answer::later(async { future.await.map_err(|Refusal(response)| *response) })
 }
 
-pub(crate) fn answer(context: &Arc<Context>, fast: bool, peer: &Arc<Peer>, frame: Frame) -> Answer<ParkedSend> {
+pub(crate) fn answer(
+    context: &Arc<Context>,
+    fast: bool,
+    peer: &Arc<Peer>,
+    frame: Frame,
+    arrived: Instant,
+) -> Answer<ParkedSend> {
     if let r::SendMessageV2::CODE | r::SendBatchMessage::CODE | r::SendMessage::CODE = frame.code {
-        return send::send(context, peer, &frame);
+        return send::send(context, peer, &frame, arrived);
     }
     let call = Call { context: context.clone(), peer: peer.clone(), frame };
     match call.frame.code {

@@ -28,7 +28,7 @@ struct Asker {
 impl Service for Asker {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: tokio::time::Instant) -> Answer<NoParked> {
         self.replies.lock().push(request);
         Response { code: self.code, ..Response::ok() }.with_body(self.body.clone()).into()
     }

@@ -78,7 +78,7 @@ impl Listener {
 impl Service for Listener {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: tokio::time::Instant) -> Answer<NoParked> {
         let answer = match request.code {
             NotifyConsumerIdsChanged::CODE => self.members_changed(&request),
             GetConsumerRunningInfo::CODE => self.running_info(&request),

@@ -48,7 +48,7 @@ impl Scripted {
 impl Service for Scripted {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: tokio::time::Instant) -> Answer<NoParked> {
         self.asked.lock().push(request.clone());
         let response = (self.script)(self, &request);
         if response.code == code::PULL_NOT_FOUND {

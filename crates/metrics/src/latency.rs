@@ -22,9 +22,14 @@ pub struct Times {
 impl Times {
     /// One more.
     pub fn add(&self, took: Duration) {
+        self.add_many(1, took);
+    }
+
+    /// So many more that took the same time.
+    pub fn add_many(&self, count: u64, took: Duration) {
         let at = BOUNDS_MS.partition_point(|bound| Duration::from_millis(*bound) < took);
-        self.counts[at].fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.counts[at].fetch_add(count, Ordering::Relaxed);
+        self.micros.fetch_add(took.as_micros() as u64 * count, Ordering::Relaxed);
     }
 
     /// All since the start, and their sum in milliseconds.

@@ -14,6 +14,7 @@ use protocol::{Frame, json, perm};
 use remoting::{NoParked, Peer, Response, Service};
 use settings::{Settings as _, Update, UpdateError};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::limits::ANSWER_BYTES_MAX;
@@ -30,7 +31,7 @@ const FORBIDDEN: [&str; 4] = ["configBlackList", "configStorePath", "kvConfigPat
 impl Service for NameServer {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer {
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame, _arrived: Instant) -> Answer {
         match request.code {
             GetRoute::CODE => self.get_route(peer, &request).into(),
             GetClusterInfo::CODE => body(self.cluster_info(reached_at(peer)).to_body()).into(),

@@ -63,6 +63,7 @@ pub(crate) fn open<S: Service>(stream: TcpStream, service: Arc<S>) -> io::Result
         service,
         peer: peer.clone(),
         input: BytesMut::new(),
+        last_heard: Instant::now(),
         outbox: Outbox::default(),
         parked: VecDeque::new(),
         pending: FuturesUnordered::new(),
@@ -79,6 +80,8 @@ pub(crate) struct Connection<S: Service> {
     service: Arc<S>,
     peer: Arc<Peer>,
     input: BytesMut,
+    /// When something was read, or a long poll was answered.
+    last_heard: Instant,
     outbox: Outbox,
     /// Requests that wait for the log, in the order in which it will reach them.
     parked: VecDeque<(ReplyTo, S::Parked)>,
@@ -113,12 +116,11 @@ impl<S: Service> Connection<S> {
     }
 
     async fn serve(&mut self, stop: &CancellationToken) -> Result<End, End> {
-        let mut last_heard = Instant::now();
         let peer = self.peer.clone();
         // Made once: each of them takes locks when it is made, registered and dropped, which a wake-up would pay for.
         let (stopped, closed) = (stop.cancelled(), peer.closing().cancelled());
-        let idle = sleep_until(last_heard + IDLE_MAX);
-        let overdue = sleep_until(last_heard + IDLE_MAX);
+        let idle = sleep_until(self.last_heard + IDLE_MAX);
+        let overdue = sleep_until(self.last_heard + IDLE_MAX);
         tokio::pin!(stopped, closed, idle, overdue);
         loop {
             let service = self.service.clone();
@@ -142,13 +144,13 @@ impl<S: Service> Connection<S> {
                 () = first_ready(&*self.service, &self.parked) => {}
                 () = &mut overdue, if !self.parked.is_empty() => {}
                 Some((to, response)) = self.pending.next(), if !self.pending.is_empty() => {
-                    last_heard = Instant::now();
+                    self.last_heard = Instant::now();
                     self.answer(to, response);
                     self.answer_pending_that_are_ready();
                 }
                 readable = self.stream.readable(), if self.may_take_more() => {
                     readable?;
-                    last_heard = Instant::now();
+                    self.last_heard = Instant::now();
                     self.read()?;
                 }
                 Some(outgoing) = self.outgoing.recv() => {
@@ -158,10 +160,10 @@ impl<S: Service> Connection<S> {
                     }
                 }
                 () = &mut idle => {
-                    if last_heard.elapsed() >= IDLE_MAX {
+                    if self.last_heard.elapsed() >= IDLE_MAX {
                         return Ok(End::Idle);
                     }
-                    idle.as_mut().reset(last_heard + IDLE_MAX);
+                    idle.as_mut().reset(self.last_heard + IDLE_MAX);
                 }
             }
         }
@@ -215,7 +217,7 @@ impl<S: Service> Connection<S> {
                 continue;
             }
             let to = ReplyTo::new(&frame);
-            match self.service.call(&self.peer, frame) {
+            match self.service.call(&self.peer, frame, self.last_heard) {
                 Answer::Never => {}
                 Answer::Now(response) => self.outbox.response(to, *response),
                 Answer::Parked(parked) => self.parked.push_back((to, parked)),
@@ -234,12 +236,12 @@ impl<S: Service> Connection<S> {
     }
 
     fn settle(&mut self) {
-        while let Some((_, parked)) = self.parked.front()
-            && parked.is_ready(&self.service)
-        {
-            let (to, parked) = self.parked.pop_front().expect("the front was looked at");
-            parked.settle(&self.service, to, &mut self.outbox);
+        if self.parked.is_empty() {
+            return;
         }
+        let now = Instant::now();
+        let ready = self.parked.iter().take_while(|(_, parked)| parked.is_ready(&self.service, now)).count();
+        S::Parked::settle(self.parked.drain(..ready), &self.service, now, &mut self.outbox);
     }
 
     fn answer(&mut self, to: ReplyTo, response: Option<Response>) {

@@ -101,8 +101,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// A request whose work is done and whose answer waits; [`NoParked`] if there are none.
     type Parked: Parked<Self>;
 
-    /// Answers a request. Called in the order of arrival; must not block.
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<Self::Parked>;
+    /// Answers a request, whose last bytes were read at `arrived`. Called in the order of arrival; must not block.
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame, arrived: Instant) -> Answer<Self::Parked>;
 
     /// Runs `calls`, which calls the requests that arrived together, one after the other.
     fn together<R>(&self, calls: impl FnOnce() -> R) -> R {
@@ -117,9 +117,9 @@ pub trait Service: Sized + Send + Sync + 'static {
 ///
 /// It is how thousands of sends in flight wait for one flush without a future each: the connection keeps the values in
 /// order, waits for the first, and settles all that are ready with one write.
-pub trait Parked<S>: Send + Sync {
+pub trait Parked<S>: Sized + Send + Sync {
     /// Whether the wait is over.
-    fn is_ready(&self, service: &S) -> bool;
+    fn is_ready(&self, service: &S, now: Instant) -> bool;
 
     /// When [`Parked::is_ready`] becomes true at the latest. The connection looks again then, so that not every wait
     /// needs a timer of its own.
@@ -130,15 +130,15 @@ pub trait Parked<S>: Send + Sync {
     /// Resolves when [`Parked::is_ready`] has become true, but for its deadline. May be dropped at any time.
     fn ready(&self, service: &S) -> impl Future<Output = ()> + Send;
 
-    /// Writes the answer, once it is ready.
-    fn settle(self, service: &S, to: ReplyTo, out: &mut Outbox);
+    /// Writes the answers of those that are ready.
+    fn settle(ready: impl Iterator<Item = (ReplyTo, Self)>, service: &S, now: Instant, out: &mut Outbox);
 }
 
 /// The `Parked` of a service that parks nothing: it has no values.
 pub enum NoParked {}
 
 impl<S: Sync> Parked<S> for NoParked {
-    fn is_ready(&self, _service: &S) -> bool {
+    fn is_ready(&self, _service: &S, _now: Instant) -> bool {
         match *self {}
     }
 
@@ -146,9 +146,7 @@ impl<S: Sync> Parked<S> for NoParked {
         match *self {}
     }
 
-    fn settle(self, _service: &S, _to: ReplyTo, _out: &mut Outbox) {
-        match self {}
-    }
+    fn settle(_none: impl Iterator<Item = (ReplyTo, Self)>, _service: &S, _now: Instant, _out: &mut Outbox) {}
 }
 
 /// A service of a side that only asks.
@@ -158,7 +156,7 @@ pub struct Refuse;
 impl Service for Refuse {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: Instant) -> Answer<NoParked> {
         Response::unsupported(request.code).into()
     }
 }

@@ -24,7 +24,7 @@ struct Echo {
 impl Service for Echo {
     type Parked = Instant;
 
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame) -> Answer<Instant> {
+    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame, _arrived: Instant) -> Answer<Instant> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match request.code {
             1 => Response::ok().with_body(self.large.clone()).into(),
@@ -47,8 +47,8 @@ impl Service for Echo {
 }
 
 impl Parked<Echo> for Instant {
-    fn is_ready(&self, _echo: &Echo) -> bool {
-        Instant::now() >= *self
+    fn is_ready(&self, _echo: &Echo, now: Instant) -> bool {
+        now >= *self
     }
 
     async fn ready(&self, _echo: &Echo) {
@@ -59,8 +59,8 @@ impl Parked<Echo> for Instant {
         Some(*self)
     }
 
-    fn settle(self, _echo: &Echo, to: ReplyTo, out: &mut Outbox) {
-        out.reply(to, protocol::code::SUCCESS, None, |_| {});
+    fn settle(ready: impl Iterator<Item = (ReplyTo, Self)>, _echo: &Echo, _now: Instant, out: &mut Outbox) {
+        ready.for_each(|(to, _)| out.reply(to, protocol::code::SUCCESS, None, |_| {}));
     }
 }
 

@@ -309,7 +309,7 @@ struct Notices(Mutex<Vec<Frame>>);
 impl Service for Notices {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: tokio::time::Instant) -> Answer<NoParked> {
         self.0.lock().push(request);
         Answer::Never
     }

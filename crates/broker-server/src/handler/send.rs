@@ -20,15 +20,14 @@ use crate::service::{Context, ParkedSend};
 use crate::table::Call;
 
 /// The hot path: borrows everything, where other handlers get a [`Call`] of their own.
-pub(crate) fn send(context: &Context, peer: &Peer, frame: &Frame) -> Answer<ParkedSend> {
-    match try_send(context, peer, frame) {
+pub(crate) fn send(context: &Context, peer: &Peer, frame: &Frame, arrived: Instant) -> Answer<ParkedSend> {
+    match try_send(context, peer, frame, arrived) {
         Ok(parked) => Answer::Parked(parked),
         Err(Refusal(response)) => response.into(),
     }
 }
 
-fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend, Refusal> {
-    let begun = Instant::now();
+fn try_send(context: &Context, peer: &Peer, frame: &Frame, arrived: Instant) -> Result<ParkedSend, Refusal> {
     let message = message_of(context, peer, frame, &header_of(frame)?);
     let store_host = message.store_host;
     let receipt = context.broker.send(&message)?;
@@ -36,8 +35,8 @@ fn try_send(context: &Context, peer: &Peer, frame: &Frame) -> Result<ParkedSend,
         end: receipt.appended.end,
         request: frame.code,
         oneway: frame.is_oneway(),
-        begun,
-        deadline: begun + context.flush_timeout(),
+        arrived,
+        deadline: arrived + context.flush_timeout(),
         receipt,
         store_host,
     })

@@ -56,7 +56,7 @@ impl Listener {
 impl Service for Listener {
     type Parked = NoParked;
 
-    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame) -> Answer<NoParked> {
+    fn call(self: &Arc<Self>, _peer: &Arc<Peer>, request: Frame, _arrived: tokio::time::Instant) -> Answer<NoParked> {
         let heard = match request.code {
             CheckTransactionState::CODE => self.check_transaction(&request),
             NotifyUnsubscribeLite::CODE => self.unsubscribe_lite(&request),
