@@ -118,11 +118,12 @@ impl Broker {
     }
 
     fn remove_topic(&self, topic: &str) -> Result<bool, Error> {
+        // First: a topic that is made again under this name at once must not count where nobody looks.
+        self.stats.forget_topic(topic);
         let existed = self.topics.remove(topic)?;
         self.store.remove_topic(topic)?;
         self.offsets.remove_topic(topic)?;
         self.pop.forget_topic(topic);
-        self.stats.forget_topic(topic);
         Ok(existed)
     }
 
@@ -231,7 +232,8 @@ impl Broker {
     }
 
     pub(crate) fn check_running(&self) -> Result<(), Error> {
-        if self.stopping.is_cancelled() { Err(Error::Stopping) } else { Ok(()) }
+        // Closed when the stop begins; asking the token itself would take a lock for each message.
+        if self.tasks.is_closed() { Err(Error::Stopping) } else { Ok(()) }
     }
 
     pub(crate) fn broker_forbids(&self, what: &str) -> Error {

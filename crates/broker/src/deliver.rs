@@ -84,6 +84,7 @@ pub(crate) fn copy_of<'a>(record: &RecordView<'a>, properties: &'a str) -> NewRe
         prepared_transaction_offset: record.prepared_transaction_offset(),
         body: record.body(),
         properties,
+        more_properties: "",
     }
 }
 

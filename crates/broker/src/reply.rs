@@ -45,8 +45,8 @@ impl Broker {
         }
         self.check_body(reply.body)?;
         let topic = self.topics.require(reply.topic)?;
-        let appended = self.append(&topic, queue_id, 0, reply, reply.properties.to_owned())?;
-        self.stats.stored(topic.name(), 1, &appended);
+        let appended = self.append(&topic, queue_id, 0, reply, reply.properties.into(), "")?;
+        self.stats.stored(&topic, 1, &appended);
         Ok(Some(appended))
     }
 }

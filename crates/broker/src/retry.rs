@@ -79,7 +79,7 @@ impl Broker {
             batch: false,
             body: record.body(),
         };
-        let appended = self.append(&topic, queue_id, delay_level, &message, text)?;
+        let appended = self.append(&topic, queue_id, delay_level, &message, text.into(), "")?;
         self.stats.given_back(&back.group, record.topic(), record.body().len());
         if dead {
             self.stats.dead(&back.group, record.topic(), record.body().len());

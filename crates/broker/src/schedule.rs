@@ -47,6 +47,9 @@ impl Cursors {
 impl Broker {
     /// The queue of a delay level and the level itself, capped to the last one; `None` without a delay.
     pub(crate) fn schedule_queue(&self, level: i32) -> Option<(Arc<Queue>, i32)> {
+        if level <= 0 {
+            return None;
+        }
         let level = level.min(self.config().delay_levels.len() as i32);
         (level > 0).then(|| (self.store.queue(name::SCHEDULE_TOPIC, level as u32 - 1), level))
     }

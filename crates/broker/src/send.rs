@@ -2,6 +2,7 @@
 //!
 //! Source: `SendMessageProcessor`, `AbstractSendMessageProcessor`, `HookUtils`; in their order.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -157,32 +158,33 @@ impl Broker {
             Some(key) => key.to_owned(),
             None => self.next_unique_key(),
         };
-        let mut text = self.stored_properties(message.properties, &wishes, &unique_key);
+        let mut text = stored_properties(message.properties, &wishes, &unique_key);
         if wishes.priority.is_some() && priority_queue.is_none() {
-            properties::set(&mut text, properties::PRIORITY, None);
+            properties::set(text.to_mut(), properties::PRIORITY, None);
         }
         let delay_level = if dead { 0 } else { wishes.delay_level };
         if dead {
             // Java leaves a negative level on what it redirects, so that no later stage delays it.
-            properties::set(&mut text, properties::DELAY, Some("-1"));
+            properties::set(text.to_mut(), properties::DELAY, Some("-1"));
         }
         let delayed_retry = message.reconsume_times > 0 && delay_level > 0;
         let mut recall_handle = None;
         let appended = if wishes.transaction && !delayed_retry && !dead {
-            self.append_half(&record_of(&topic, queue_id, message), &unique_key, &mut text)?
+            self.append_half(&record_of(&topic, queue_id, message), &unique_key, &mut self.with_own(text))?
         } else if !dead && let Some(due_ms) = self.due_by_timer(&wishes, message.sys_flag)? {
             if !topic.name().starts_with(name::RETRY_PREFIX) {
                 recall_handle = Some(self.recall_handle(topic.name(), due_ms, &unique_key));
             }
-            self.append_timer(&record_of(&topic, queue_id, message), due_ms, &unique_key, &mut text)?
+            self.append_timer(&record_of(&topic, queue_id, message), due_ms, &unique_key, &mut self.with_own(text))?
         } else if let Some(lite_topic) = wishes.lite_topic.filter(|_| !dead && delay_level <= 0) {
-            self.check_properties(&text)?;
+            let text = self.with_own(text);
+            self.check_properties(text.len())?;
             let record = NewRecord { properties: &text, ..record_of(&topic, queue_id, message) };
             self.append_lite(&self.queue(&topic, queue_id)?, &record, lite_topic)?
         } else {
-            self.append(&topic, queue_id, delay_level, message, text)?
+            self.append(&topic, queue_id, delay_level, message, text, &self.own_properties)?
         };
-        self.stats.stored(topic.name(), 1, &appended);
+        self.stats.stored(&topic, 1, &appended);
         if dead && let Some(group) = message.topic.strip_prefix(name::RETRY_PREFIX) {
             self.stats.dead(group, message.topic, message.body.len());
         }
@@ -208,26 +210,29 @@ impl Broker {
         queue_id: i32,
         delay_level: i32,
         message: &NewMessage<'_>,
-        mut text: String,
+        mut text: Cow<'_, str>,
+        own: &str,
     ) -> Result<Appended, Error> {
         let mut target = self.queue(topic, queue_id)?;
         let mut name = topic.name();
         let mut stored_queue = queue_id;
         if let Some((schedule, level)) = self.schedule_queue(delay_level) {
             // The level wins over a time.
+            let text = text.to_mut();
             for wish in WISHES {
-                properties::set(&mut text, wish, None);
+                properties::set(text, wish, None);
             }
-            properties::set(&mut text, properties::DELAY, Some(&level.to_string()));
-            properties::set(&mut text, properties::REAL_TOPIC, Some(topic.name()));
-            properties::set(&mut text, properties::REAL_QUEUE, Some(&queue_id.to_string()));
+            properties::set(text, properties::DELAY, Some(&level.to_string()));
+            properties::set(text, properties::REAL_TOPIC, Some(topic.name()));
+            properties::set(text, properties::REAL_QUEUE, Some(&queue_id.to_string()));
             (target, name, stored_queue) = (schedule, name::SCHEDULE_TOPIC, level - 1);
         }
-        self.check_properties(&text)?;
+        self.check_properties(text.len() + own.len())?;
         let record = NewRecord {
             topic: name,
             queue_id: stored_queue as u32,
             properties: &text,
+            more_properties: own,
             ..record_of(topic, queue_id, message)
         };
         Ok(self.store.append(&target, &record)?)
@@ -246,7 +251,7 @@ impl Broker {
         let mut records = Vec::new();
         for part in batch::iter(message.body) {
             let part = part.map_err(|error| Error::MessageIllegal(format!("batch: {error}")))?;
-            self.check_properties(part.properties)?;
+            self.check_properties(part.properties.len())?;
             let (flag, body, properties) = (part.flag, part.body, part.properties);
             records.push(NewRecord { flag, body, properties, ..record_of(topic, queue_id, message) });
         }
@@ -254,7 +259,7 @@ impl Broker {
             return Err(Error::MessageIllegal("the batch holds no message".into()));
         }
         let appended = self.store.append_batch(&queue, &records)?;
-        self.stats.stored(topic.name(), records.len(), &appended);
+        self.stats.stored(topic, records.len(), &appended);
         Ok(Receipt { queue_id, appended, unique_key: None, wait: !wishes.no_wait, recall_handle: None })
     }
 
@@ -315,36 +320,20 @@ impl Broker {
         Ok(())
     }
 
-    pub(crate) fn check_properties(&self, text: &str) -> Result<(), Error> {
+    pub(crate) fn check_properties(&self, bytes: usize) -> Result<(), Error> {
         let max = protocol::limits::PROPERTIES_BYTES_MAX;
-        if text.len() > max {
+        if bytes > max {
             return Err(Error::MessageIllegal(format!(
                 "the message is illegal, maybe msg body or properties length not matched. msg properties length limit \
-                 32KB, these have {}B",
-                text.len()
+                 32KB, these have {bytes}B"
             )));
         }
         Ok(())
     }
 
-    /// The client's properties, those that this broker adds, and a unique key if there was none.
-    fn stored_properties(&self, text: &str, wishes: &Wishes<'_>, unique_key: &str) -> String {
-        let mut stored = String::with_capacity(text.len() + self.own_properties.len() + unique_key.len() + 16);
-        if wishes.has_ours {
-            for (key, value) in properties::iter(text).filter(|(key, _)| !OURS.contains(key)) {
-                properties::push(&mut stored, key, value);
-            }
-        } else {
-            stored.push_str(text);
-            if !text.is_empty() && !text.ends_with('\u{2}') {
-                stored.push('\u{2}');
-            }
-        }
-        stored.push_str(&self.own_properties);
-        if wishes.unique_key.is_none() {
-            properties::push(&mut stored, properties::UNIQUE_KEY, unique_key);
-        }
-        stored
+    /// The properties with those that this broker adds to every message.
+    fn with_own(&self, text: Cow<'_, str>) -> String {
+        text.into_owned() + &self.own_properties
     }
 
     pub(crate) fn queue(&self, topic: &Topic, id: i32) -> Result<Arc<Queue>, Error> {
@@ -352,6 +341,24 @@ impl Broker {
             Error::Parameter(format!("request queueId[{id}] is illegal, topic {:?} has no such queue", topic.name()))
         })
     }
+}
+
+/// The client's properties but those that are ours, and a unique key if there was none; ready for others behind them.
+fn stored_properties<'a>(text: &'a str, wishes: &Wishes<'_>, unique_key: &str) -> Cow<'a, str> {
+    let mut stored = Cow::Borrowed(text);
+    if wishes.has_ours {
+        let mut kept = String::with_capacity(text.len());
+        for (key, value) in properties::iter(text).filter(|(key, _)| !OURS.contains(key)) {
+            properties::push(&mut kept, key, value);
+        }
+        stored = Cow::Owned(kept);
+    } else if !text.is_empty() && !text.ends_with('\u{2}') {
+        stored.to_mut().push('\u{2}');
+    }
+    if wishes.unique_key.is_none() {
+        properties::push(stored.to_mut(), properties::UNIQUE_KEY, unique_key);
+    }
+    stored
 }
 
 pub(crate) fn choose_queue(topic: &Topic, wanted: i32) -> Result<i32, Error> {
@@ -384,5 +391,6 @@ fn record_of<'a>(topic: &'a Topic, queue_id: i32, message: &NewMessage<'a>) -> N
         prepared_transaction_offset: 0,
         body: message.body,
         properties: message.properties,
+        more_properties: "",
     }
 }

@@ -8,6 +8,8 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use store::Appended;
 
+use crate::Topic;
+
 /// A total that only rises.
 #[derive(Debug, Default)]
 struct Total(AtomicU64);
@@ -108,8 +110,9 @@ pub const DELAY_BOUNDS_S: [u64; 6] = [60, 600, 3600, 43_200, 86_400, 259_200];
 /// How many figures were up to each of some bounds and above the one before, and how many were larger.
 pub type Spread = [u64; SIZE_BOUNDS.len() + 1];
 
+/// What was counted under one name.
 #[derive(Debug, Default)]
-struct Meter {
+pub(crate) struct Meter {
     messages: Total,
     bytes: Total,
     /// Of sizes, or of the seconds that are counted in the place of bytes.
@@ -187,17 +190,20 @@ pub struct Stats {
 
 impl Stats {
     /// Bytes are those of the records, as in Java.
-    pub(crate) fn stored(&self, topic: &str, messages: usize, appended: &Appended) {
+    pub(crate) fn stored(&self, topic: &Topic, messages: usize, appended: &Appended) {
         let bytes = (appended.end.0 - appended.log_offset.0) as usize;
-        self.put(topic, messages, bytes);
+        self.put(topic.puts(self), messages, bytes);
     }
 
-    fn put(&self, topic: &str, messages: usize, bytes: usize) {
+    fn put(&self, topic: &Meter, messages: usize, bytes: usize) {
         self.put.add(messages, bytes);
-        self.meter(Counted::Put, topic, |meter| {
-            meter.add(messages, bytes);
-            meter.spread(&SIZE_BOUNDS, messages, bytes);
-        });
+        topic.add(messages, bytes);
+        topic.spread(&SIZE_BOUNDS, messages, bytes);
+    }
+
+    /// The meter of what is stored in a topic.
+    pub(crate) fn puts_of(&self, topic: &str) -> Arc<Meter> {
+        self.by_name[Counted::Put as usize].pin().get_or_insert_with(topic.to_owned(), Arc::default).clone()
     }
 
     pub(crate) fn delivered(&self, topic: &str, group: &str, messages: usize, bytes: usize) {
@@ -348,7 +354,7 @@ mod tests {
         // One message a second for two days; the first falls between two samples.
         for _ in 0..2 * 86_400 / 10 {
             now_ms += 10_000;
-            stats.put("T", 10, 1000);
+            stats.put(&stats.puts_of("T"), 10, 1000);
             stats.sample(now_ms);
         }
         let [minute, hour, day] = stats.windows(Counted::Put, "T", false).unwrap();
@@ -363,7 +369,7 @@ mod tests {
     fn sizes_are_told_apart() {
         let stats = Stats::default();
         for (messages, bytes) in [(1, 1), (1, 1024), (1, 1025), (10, 5000), (1, 5 << 20)] {
-            stats.put("T", messages, bytes);
+            stats.put(&stats.puts_of("T"), messages, bytes);
         }
         let mut shown = Vec::new();
         stats.each_spread(Counted::Put, |name, sizes, bytes| shown.push((name.to_owned(), sizes, bytes)));

@@ -270,6 +270,7 @@ impl Broker {
             prepared_transaction_offset: 0,
             body: b"0",
             properties: "",
+            more_properties: "",
         };
         let appended = self.append_timer(&marker, due_ms, &unique_key, &mut text)?;
         Ok(Recalled { unique_key, appended: Some(appended) })
@@ -363,7 +364,7 @@ impl Broker {
         let mut text = record.properties().to_owned();
         properties::push(&mut text, properties::TIMER_ENQUEUE_MS, &record.store_timestamp().to_string());
         properties::push(&mut text, properties::TIMER_DEQUEUE_MS, &self.now_ms().to_string());
-        if self.check_properties(&text).is_err() {
+        if self.check_properties(text.len()).is_err() {
             // Two figures are not worth a message; one that a Java broker stored may have no room for them.
             text = record.properties().to_owned();
         }

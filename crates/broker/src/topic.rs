@@ -15,6 +15,7 @@ use crate::Error;
 use crate::attribute;
 use crate::limits::CHANGES_KEPT;
 use crate::state::{Change, Journal};
+use crate::stats::{Meter, Stats};
 
 /// A topic as requests see it: settings that do not change, and its queues. A change of settings makes a new one.
 #[derive(Debug)]
@@ -22,12 +23,15 @@ pub struct Topic {
     config: TopicConfig,
     /// Found in the store when first used, so that a send costs one look-up.
     queues: Box<[OnceLock<Arc<Queue>>]>,
+    /// Counts what is stored; found when first used, like the queues.
+    puts: OnceLock<Arc<Meter>>,
 }
 
 impl Topic {
     fn new(config: TopicConfig) -> Arc<Topic> {
         let queues = config.read_queue_nums.max(config.write_queue_nums).clamp(0, QUEUES_MAX);
-        Arc::new(Topic { config, queues: (0..queues).map(|_| OnceLock::new()).collect() })
+        let queues = (0..queues).map(|_| OnceLock::new()).collect();
+        Arc::new(Topic { config, queues, puts: OnceLock::new() })
     }
 
     /// Settings.
@@ -38,6 +42,10 @@ impl Topic {
     /// Name.
     pub fn name(&self) -> &str {
         &self.config().topic_name
+    }
+
+    pub(crate) fn puts(&self, stats: &Stats) -> &Meter {
+        self.puts.get_or_init(|| stats.puts_of(self.name()))
     }
 
     /// The store's queue, `None` when the topic has no queue of this number.

@@ -139,7 +139,7 @@ impl Broker {
         properties::set(text, properties::TRANSACTION_ID, Some(unique_key));
         properties::set(text, properties::REAL_TOPIC, Some(record.topic));
         properties::set(text, properties::REAL_QUEUE, Some(&record.queue_id.to_string()));
-        self.check_properties(text)?;
+        self.check_properties(text.len())?;
         let stored = NewRecord {
             topic: name::HALF_TOPIC,
             queue_id: 0,
@@ -245,6 +245,7 @@ impl Broker {
             prepared_transaction_offset: 0,
             body: body.as_bytes(),
             properties: &text,
+            more_properties: "",
         };
         let appended = self.store.append(&self.store.queue(name::OP_HALF_TOPIC, 0), &op)?;
         undone.clear();
@@ -362,7 +363,7 @@ impl Broker {
         let Some((key, detail)) = change.remove_at(Kind::Check, record.queue_offset()) else { return Ok(()) };
         let mut text = record.properties().to_owned();
         properties::set(&mut text, properties::TRANSACTION_CHECK_TIMES, Some(&checks.to_string()));
-        if self.check_properties(&text).is_err() {
+        if self.check_properties(text.len()).is_err() {
             text = record.properties().to_owned();
         }
         if let Err(error) = self.store_again(name::CHECK_MAX_TIME_TOPIC, record, &text) {

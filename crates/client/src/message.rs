@@ -240,6 +240,7 @@ pub(crate) mod tests {
             prepared_transaction_offset: 0,
             body,
             properties: &message.properties,
+            more_properties: "",
         };
         let stamp = Stamp {
             queue_offset: message.offset as u64,

@@ -152,6 +152,7 @@ mod tests {
             prepared_transaction_offset: 0,
             body,
             properties: &text,
+            more_properties: "",
         };
         let mut bytes = Vec::new();
         let stamp = Stamp { queue_offset: 7, log_offset: 4096, store_timestamp: 1_700_000_000_456 };

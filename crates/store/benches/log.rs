@@ -39,6 +39,7 @@ fn append(store: &Store, queue: &Arc<Queue>, body: &[u8]) {
         prepared_transaction_offset: 0,
         body,
         properties: PROPERTIES,
+        more_properties: "",
     };
     store.append(queue, &record).unwrap();
 }

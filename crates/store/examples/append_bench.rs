@@ -90,6 +90,7 @@ fn produce(
                 prepared_transaction_offset: 0,
                 body: &body,
                 properties: &properties,
+                more_properties: "",
             };
             match store.append(queue, &record) {
                 Ok(appended) => waiting.push_back((appended.end, Instant::now())),

@@ -33,6 +33,7 @@ fn main() {
                 prepared_transaction_offset: 0,
                 body: b"x",
                 properties: "",
+                more_properties: "",
             };
             while store.append(&queue, &record).is_err() {
                 std::thread::yield_now();

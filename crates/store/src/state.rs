@@ -40,6 +40,7 @@ impl<'a> StateRecord<'a> {
             prepared_transaction_offset: 0,
             body,
             properties: "",
+            more_properties: "",
         }
     }
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) messages: AtomicU64,
-    pub(crate) bytes: AtomicU64,
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
     sync_nanos_max: AtomicU64,
@@ -16,10 +14,6 @@ pub(crate) struct Counters {
 /// What a store did since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
-    /// Records appended.
-    pub messages: u64,
-    /// Bytes of them.
-    pub bytes: u64,
     /// Syncs of the log.
     pub syncs: u64,
     /// Time they took together.
@@ -40,8 +34,6 @@ impl Counters {
 
     pub(crate) fn read(&self) -> Stats {
         Stats {
-            messages: self.messages.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
             syncs: self.syncs.load(Ordering::Relaxed),
             sync_time: Duration::from_nanos(self.sync_nanos.load(Ordering::Relaxed)),
             sync_time_max: Duration::from_nanos(self.sync_nanos_max.swap(0, Ordering::Relaxed)),

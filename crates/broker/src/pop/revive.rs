@@ -151,7 +151,7 @@ impl Broker {
             properties::set(&mut text, properties::FIRST_POP_TIME, Some(&popped_ms(key, detail).to_string()));
         }
         properties::set(&mut text, properties::ORIGIN_GROUP, Some(&owner.group));
-        if self.check_properties(&text).is_err() {
+        if self.check_properties(text.len()).is_err() {
             // Two figures are not worth a message.
             text = record.properties().to_owned();
         }

@@ -53,7 +53,7 @@ impl Broker {
         }
         let mut text = record.properties().to_owned();
         properties::set(&mut text, properties::TRANSACTION_CHECK_TIMES, Some("0"));
-        self.check_properties(&text)?;
+        self.check_properties(text.len())?;
         let copy = NewRecord {
             topic: name::HALF_TOPIC,
             queue_id: 0,

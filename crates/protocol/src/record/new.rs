@@ -31,6 +31,8 @@ pub struct NewRecord<'a> {
     pub body: &'a [u8],
     /// `name \x01 value \x02` repeated.
     pub properties: &'a str,
+    /// More of them, which come behind. There is no tag and no key among these: nothing looks them through.
+    pub more_properties: &'a str,
 }
 
 /// What the log adds to a record when it takes its place.
@@ -67,7 +69,7 @@ impl NewRecord<'_> {
     /// in the log is known.
     pub fn measure(&self) -> Result<Measured<'_>, LimitError> {
         let len = self.encoded_len()?;
-        if has_zero(self.topic) || has_zero(self.properties) {
+        if has_zero(self.topic) || has_zero(self.properties) || has_zero(self.more_properties) {
             return Err(LimitError::ZeroByte);
         }
         Ok(Measured { record: self, len, body_crc: crc32fast::hash(self.body) & 0x7FFF_FFFF })
@@ -78,8 +80,8 @@ impl NewRecord<'_> {
         if self.topic.len() > i16::MAX as usize {
             return Err(LimitError::Topic(self.topic.len()));
         }
-        if self.properties.len() > PROPERTIES_BYTES_MAX {
-            return Err(LimitError::Properties(self.properties.len()));
+        if self.properties_len() > PROPERTIES_BYTES_MAX {
+            return Err(LimitError::Properties(self.properties_len()));
         }
         let hosts = usize::from(self.born_host.is_ipv6()) + usize::from(self.store_host.is_ipv6());
         let len = FIXED_BYTES
@@ -87,8 +89,12 @@ impl NewRecord<'_> {
             + usize::from(self.is_v2())
             + self.body.len()
             + self.topic.len()
-            + self.properties.len();
+            + self.properties_len();
         i32::try_from(len).map(|len| len.cast_unsigned()).map_err(|_| LimitError::Record(len))
+    }
+
+    fn properties_len(&self) -> usize {
+        self.properties.len() + self.more_properties.len()
     }
 
     /// Version 2 is for topics of more than 127 characters, as the Java broker decides it; also for those of fewer
@@ -155,8 +161,9 @@ impl<'a> Measured<'a> {
             out.put_u8(record.topic.len() as u8);
         }
         out.put_slice(record.topic.as_bytes());
-        out.put_u16(record.properties.len() as u16);
+        out.put_u16(record.properties_len() as u16);
         out.put_slice(record.properties.as_bytes());
+        out.put_slice(record.more_properties.as_bytes());
     }
 }
 
@@ -204,7 +211,8 @@ mod tests {
             reconsume_times: 1,
             prepared_transaction_offset: 9,
             body: b"123456789",
-            properties: "a\u{1}b\u{2}",
+            properties: "a\u{1}b",
+            more_properties: "\u{2}",
         }
     }
 
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn limits_are_errors() {
         let long = "x".repeat(40_000);
-        assert_eq!(NewRecord { properties: &long, ..sample() }.encoded_len(), Err(LimitError::Properties(40_000)));
+        assert_eq!(NewRecord { properties: &long, ..sample() }.encoded_len(), Err(LimitError::Properties(40_001)));
         assert_eq!(NewRecord { topic: &long, ..sample() }.encoded_len(), Err(LimitError::Topic(40_000)));
         let zero = NewRecord { properties: "a\u{1}\0\u{2}", ..sample() };
         assert_eq!(zero.measure().map(|_| ()), Err(LimitError::ZeroByte));
@@ -285,11 +293,12 @@ mod tests {
             (v6_born, v6_store) in (any::<bool>(), any::<bool>()),
             (born, prepared, port) in (any::<i64>(), any::<i64>(), any::<u16>()),
         ) {
+            let half = (0..=properties.len() / 2).rev().find(|at| properties.is_char_boundary(*at)).unwrap_or(0);
             let host = |v6: bool| SocketAddr::new(if v6 { "fe80::7" } else { "10.0.0.1" }.parse().unwrap(), port);
             let record = NewRecord {
                 topic: &topic, queue_id, flag, sys_flag: 0x8, born_timestamp: born, born_host: host(v6_born),
                 store_host: host(v6_store), reconsume_times: times, prepared_transaction_offset: prepared,
-                body: &body, properties: &properties,
+                body: &body, properties: &properties[..half], more_properties: &properties[half..],
             };
             let bytes = encode(&record);
             let view = validate(&bytes, true).unwrap();

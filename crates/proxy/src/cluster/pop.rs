@@ -281,6 +281,7 @@ mod tests {
             prepared_transaction_offset: 0,
             body: b"x",
             properties: &text,
+            more_properties: "",
         };
         let mut bytes = Vec::new();
         let stamp = Stamp { queue_offset, log_offset: 4096, store_timestamp: 1 };

@@ -8,8 +8,6 @@ use super::{Key, Keys, Times};
 use crate::core::Core;
 use crate::error::Error;
 use crate::limits::MERGED_KEYS_MAX;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io::Result as IoResult;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,10 +72,9 @@ fn choose(runs: &[Arc<Run>]) -> Option<Vec<Arc<Run>>> {
     None
 }
 
-/// The keys of several runs in order.
+/// The keys of several runs in order. There are few runs, so looking at all of them is the quickest way to the least.
 struct Merged<'a> {
-    inputs: Vec<Cursor<'a>>,
-    heads: BinaryHeap<Reverse<(Key, usize)>>,
+    heads: Vec<(Key, Cursor<'a>)>,
     failed: Option<std::io::Error>,
 }
 
@@ -92,18 +89,16 @@ const READ_PAGES: u64 = 64;
 
 impl<'a> Merged<'a> {
     fn new(runs: &'a [Arc<Run>]) -> Self {
-        let inputs = runs.iter().map(|run| Cursor { run, page: 0, keys: Vec::new().into_iter() }).collect();
-        let mut merged = Self { inputs, heads: BinaryHeap::new(), failed: None };
-        (0..runs.len()).for_each(|input| merged.advance(input));
-        merged
-    }
-
-    fn advance(&mut self, input: usize) {
-        match self.inputs[input].next() {
-            Ok(Some(key)) => self.heads.push(Reverse((key, input))),
-            Ok(None) => {}
-            Err(error) => self.failed = Some(error),
+        let mut merged = Self { heads: Vec::new(), failed: None };
+        for run in runs {
+            let mut cursor = Cursor { run, page: 0, keys: Vec::new().into_iter() };
+            match cursor.next() {
+                Ok(Some(key)) => merged.heads.push((key, cursor)),
+                Ok(None) => {}
+                Err(error) => merged.failed = Some(error),
+            }
         }
+        merged
     }
 }
 
@@ -114,8 +109,14 @@ impl Iterator for Merged<'_> {
         if let Some(error) = self.failed.take() {
             return Some(Err(error));
         }
-        let Reverse((key, input)) = self.heads.pop()?;
-        self.advance(input);
+        let (least, _) = self.heads.iter().enumerate().min_by_key(|(_, (key, _))| key)?;
+        let (head, cursor) = &mut self.heads[least];
+        let key = *head;
+        match cursor.next() {
+            Ok(Some(next)) => *head = next,
+            Ok(None) => drop(self.heads.swap_remove(least)),
+            Err(error) => self.failed = Some(error),
+        }
         Some(Ok(key))
     }
 }

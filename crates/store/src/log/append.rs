@@ -188,9 +188,10 @@ impl Core {
         further: &[Arc<Queue>],
         record: &NewRecord<'_>,
     ) -> Result<Appended, Error> {
-        let mut text = record.properties.to_owned();
+        let mut text = [record.properties, record.more_properties].concat();
         dispatch::write(&mut text, further.iter().map(|queue| &**queue.topic()));
-        self.append_records(Some(queue), further, &[NewRecord { properties: &text, ..*record }], |_| ())
+        let record = NewRecord { properties: &text, more_properties: "", ..*record };
+        self.append_records(Some(queue), further, &[record], |_| ())
     }
 
     /// Appends a record that enters no queue. `also` happens at the same point of the log.
@@ -254,8 +255,6 @@ impl Core {
         };
         self.wake_writer();
         self.checkpoint_if_due(appended.end.0);
-        self.stats.messages.fetch_add(records.len() as u64, Ordering::Relaxed);
-        self.stats.bytes.fetch_add(total, Ordering::Relaxed);
         Ok(appended)
     }
 

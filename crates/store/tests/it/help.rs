@@ -28,6 +28,7 @@ pub(crate) fn record<'a>(topic: &'a str, body: &'a [u8], properties: &'a str) ->
         prepared_transaction_offset: 0,
         body,
         properties,
+        more_properties: "",
     }
 }
 
