@@ -23,6 +23,14 @@ pub(crate) const STRETCH_GAP: u64 = 32 << 10;
 /// not larger: records may be older than that limit.
 pub(crate) const CLAIMED_BYTES: u64 = 16 << 20;
 
+/// Space of deleted files that the file system gets back at once, and the rest after it: 270 MB/s. Where freed blocks are
+/// told to the device (`discard`), a gigabyte at once keeps it busy for 200 ms; so much, a millisecond.
+pub(crate) const FREE_STEP_BYTES: u64 = 4 << 20;
+pub(crate) const FREE_REST: Duration = Duration::from_millis(15);
+
+/// How many such rests a file is waited for that somebody reads.
+pub(crate) const FREE_WAITS_MAX: u32 = 600;
+
 /// How long a checkpoint, or closing, waits for the disk. Longer than the worst sync of a healthy one.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 

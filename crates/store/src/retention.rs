@@ -3,6 +3,8 @@
 use crate::checkpoint::Maintenance;
 use crate::core::Core;
 use crate::error::{Doing, Error};
+use crate::io::free_slowly;
+use crate::keys::Run;
 use crate::log::segment::Segment;
 use crate::queue::{Queue, SLOT_BYTES, Slot};
 use protocol::record::{self, HEAD_BYTES};
@@ -29,8 +31,11 @@ impl Core {
                 checkpointed = Instant::now();
             }
             if swept.elapsed() >= sweep_interval {
-                if let Err(error) = self.sweep() {
-                    tracing::warn!(%error, "old segments could not be deleted, trying again later");
+                match self.sweep_one() {
+                    // The next one at once, but for a checkpoint that is due.
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "old segments could not be deleted, trying again later"),
                 }
                 swept = Instant::now();
             }
@@ -48,23 +53,56 @@ impl Core {
 
     /// Deletes the segments whose time has come, oldest first, and returns how many. Queues and index follow.
     pub(crate) fn sweep(&self) -> Result<usize, Error> {
-        let mut maintenance = self.maintenance.lock();
         let mut deleted = 0;
-        while self.oldest_may_go(&maintenance)? {
-            self.segments.remove_first().doing("delete a segment in", &self.options.dir)?;
+        while self.sweep_one()? {
             deleted += 1;
         }
-        let start = self.segments.range().0;
-        // An earlier round may have got no further than the segments.
-        if start != maintenance.start {
-            // What derives from the log must not forget what a crash could bring back.
-            self.segments.sync_dir().doing("sync", &self.options.dir)?;
-            self.advance_queues()?;
-            self.keys.forget_before(start);
-            maintenance.start = start;
-            tracing::info!(deleted, log_start = start, "old segments deleted");
-        }
         Ok(deleted)
+    }
+
+    /// The same of the oldest segment only; false if it stays.
+    fn sweep_one(&self) -> Result<bool, Error> {
+        let dir = &self.options.dir;
+        let (segment, runs) = {
+            let mut maintenance = self.maintenance.lock();
+            let may_go = self.oldest_may_go(&maintenance)?;
+            let segment = if may_go { self.segments.remove_first().doing("delete a segment in", dir)? } else { None };
+            let start = self.segments.range().0;
+            let mut runs = Vec::new();
+            // An earlier round may have got no further than the segment.
+            if start != maintenance.start {
+                // What derives from the log must not forget what a crash could bring back.
+                self.segments.sync_dir().doing("sync", dir)?;
+                self.advance_queues()?;
+                runs = self.keys.forget_before(start);
+                maintenance.start = start;
+                tracing::info!(log_start = start, "an old segment was deleted");
+            }
+            (segment, runs)
+        };
+        let deleted = segment.is_some();
+        // Before the next one is looked at: how full the disk is decides about it.
+        if let Some(segment) = segment {
+            let path = segment.path.clone();
+            free_slowly(segment, |segment| &*segment.file, || self.is_in_a_hurry())
+                .doing("free the space of", &path)?;
+        }
+        self.free_runs(runs)?;
+        Ok(deleted)
+    }
+
+    /// Gives the space of runs of keys back that were removed.
+    pub(crate) fn free_runs(&self, runs: Vec<Arc<Run>>) -> Result<(), Error> {
+        for run in runs {
+            let path = run.path.clone();
+            free_slowly(run, Run::file, || self.is_in_a_hurry()).doing("free the space of", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Whether space is needed, or everything is to end, at once.
+    fn is_in_a_hurry(&self) -> bool {
+        [&self.stopping, &self.disk_full, &self.disk_refused].iter().any(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// Meaning of the ratios: `DefaultMessageStore.CleanCommitLogService` (RocketMQ 5.3.4).

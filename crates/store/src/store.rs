@@ -347,7 +347,7 @@ impl Store {
 
     /// Merges runs of the key index as long as there is something to merge. Happens by itself.
     pub fn merge_keys(&self) -> Result<(), Error> {
-        while self.core.keys.merge_once(self.core.segments.range().0)? {}
+        while self.core.keys.merge_once(self.core.segments.range().0)?.is_some() {}
         Ok(())
     }
 

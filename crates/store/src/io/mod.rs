@@ -9,6 +9,7 @@ pub mod sim;
 
 pub use disk::Disk;
 
+use crate::limits::{FREE_REST, FREE_STEP_BYTES, FREE_WAITS_MAX};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -103,6 +104,25 @@ pub(crate) fn write_all_synced(file: &dyn File, mut bytes: &[u8], mut at: u64) -
     Ok(())
 }
 
+/// Gives the space of a file back that was removed, a little at a time, so that nobody waits for the device meanwhile who
+/// syncs. Those who still read the file go on: it stays as it is until only `gone` holds it. If that takes long, the last
+/// of them frees all of it at once.
+pub(crate) fn free_slowly<T>(gone: Arc<T>, file: impl Fn(&T) -> &dyn File, hurry: impl Fn() -> bool) -> io::Result<()> {
+    let mut left = file(&gone).size()?;
+    let mut waits = 0;
+    while left > FREE_STEP_BYTES && waits < FREE_WAITS_MAX && !hurry() {
+        if Arc::strong_count(&gone) == 1 {
+            left -= FREE_STEP_BYTES;
+            file(&gone).set_len(left)?;
+            file(&gone).sync()?;
+        } else {
+            waits += 1;
+        }
+        std::thread::sleep(FREE_REST);
+    }
+    Ok(())
+}
+
 /// The whole file.
 pub(crate) fn read_all(file: &dyn File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.size()? as usize];
@@ -120,4 +140,30 @@ pub fn replace(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<
     file.sync()?;
     io.rename(&temporary, &dir.join(name))?;
     io.sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_is_given_back_in_steps_and_only_when_nobody_reads() {
+        const WHOLE: u64 = 3 * FREE_STEP_BYTES + 1;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("segment");
+        let file = Disk.create(&path).unwrap();
+        file.set_len(WHOLE).unwrap();
+        Disk.remove(&path).unwrap();
+
+        let gone = Arc::new(file.clone());
+        let reader = gone.clone();
+        free_slowly(gone.clone(), |file| &**file, || true).unwrap();
+        assert_eq!(file.size().unwrap(), WHOLE, "in a hurry all of it goes with the last handle");
+        let freeing = std::thread::spawn(move || free_slowly(gone, |file| &**file, || false));
+        std::thread::sleep(FREE_REST * 4);
+        assert_eq!(file.size().unwrap(), WHOLE, "it is being read");
+        drop(reader);
+        freeing.join().unwrap().unwrap();
+        assert_eq!(file.size().unwrap(), 1);
+    }
 }

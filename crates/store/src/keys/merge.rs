@@ -20,9 +20,10 @@ impl Core {
     /// The merger's thread.
     pub(crate) fn run_merger(&self) {
         while !self.stopping.load(Ordering::Acquire) {
-            match self.keys.merge_once(self.segments.range().0) {
-                Ok(true) => {}
-                Ok(false) => std::thread::park(),
+            let merged = self.keys.merge_once(self.segments.range().0);
+            match merged.and_then(|merged| merged.map(|runs| self.free_runs(runs)).transpose()) {
+                Ok(Some(())) => {}
+                Ok(None) => std::thread::park(),
                 Err(error) => {
                     tracing::warn!(%error, "runs of keys could not be merged, trying again with the next one");
                     std::thread::park();
@@ -33,10 +34,10 @@ impl Core {
 }
 
 impl Keys {
-    /// Merges some runs if there are enough of one size; false if there is nothing to do.
-    pub(crate) fn merge_once(&self, log_min: u64) -> Result<bool, Error> {
+    /// Merges some runs if there are enough of one size, and returns them; `None` if there is nothing to do.
+    pub(crate) fn merge_once(&self, log_min: u64) -> Result<Option<Vec<Arc<Run>>>, Error> {
         let _one_at_a_time = self.merging.lock();
-        let Some(inputs) = choose(&self.runs.read()) else { return Ok(false) };
+        let Some(mut inputs) = choose(&self.runs.read()) else { return Ok(None) };
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
         let times = inputs.iter().fold(Times::NONE, |times, run| times.join(run.times));
         let merged = Merged::new(&inputs).filter(|key| key.as_ref().map_or(true, |key| key.log >= log_min));
@@ -48,14 +49,8 @@ impl Keys {
             let count = runs[at..].iter().take_while(|run| run.to <= last.to).count();
             runs.splice(at..at + count, [merged]);
         }
-        for run in inputs {
-            if let Err(error) = self.io.remove(&run.path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %run.path.display(), %error, "a merged run of keys was not deleted");
-            }
-        }
-        Ok(true)
+        self.remove(&mut inputs);
+        Ok(Some(inputs))
     }
 }
 

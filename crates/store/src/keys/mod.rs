@@ -22,7 +22,7 @@ use crate::error::{Doing, Error};
 use crate::io::Io;
 use crate::limits::{ACTIVE_KEYS, FROZEN_KEYS_MAX};
 use parking_lot::{Mutex, RwLock};
-use run::Run;
+pub(crate) use run::Run;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -164,18 +164,26 @@ impl Keys {
         Ok(())
     }
 
-    /// Drops the runs that only know deleted records.
-    pub(crate) fn forget_before(&self, log_min: u64) {
-        let gone: Vec<Arc<Run>> = {
+    /// Drops the runs that only know deleted records, and returns them.
+    pub(crate) fn forget_before(&self, log_min: u64) -> Vec<Arc<Run>> {
+        let mut gone: Vec<Arc<Run>> = {
             let mut runs = self.runs.write();
             let gone = runs.iter().take_while(|run| run.to <= log_min).count();
             runs.drain(..gone).collect()
         };
-        for run in gone {
-            if let Err(error) = self.io.remove(&run.path) {
+        self.remove(&mut gone);
+        gone
+    }
+
+    /// Removes the files of runs. Those that stay are left out; the next start finds that they are not needed.
+    fn remove(&self, runs: &mut Vec<Arc<Run>>) {
+        runs.retain(|run| match self.io.remove(&run.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(path = %run.path.display(), %error, "an old run of keys was not deleted");
+                false
             }
-        }
+            _ => true,
+        });
     }
 
     /// Forgets everything: the index is made again from the log, which begins at `log_min`.

@@ -34,6 +34,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub(crate) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
     /// The pages that may hold a hash.
     pub(super) fn pages(&self, hash: u64) -> std::ops::Range<u64> {
         let from = self.fences.partition_point(|fence| *fence < hash).saturating_sub(1);

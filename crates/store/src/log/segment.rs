@@ -107,12 +107,12 @@ impl Segments {
     }
 
     /// Removes the oldest file. Reads that hold it already go on.
-    pub(crate) fn remove_first(&self) -> std::io::Result<()> {
+    pub(crate) fn remove_first(&self) -> std::io::Result<Option<Arc<Segment>>> {
         let _making = self.making.lock();
-        let Some(first) = self.list.read().first().cloned() else { return Ok(()) };
+        let Some(first) = self.list.read().first().cloned() else { return Ok(None) };
         self.io.remove(&first.path)?;
         self.list.write().remove(0);
-        Ok(())
+        Ok(Some(first))
     }
 
     /// Makes removals durable.
