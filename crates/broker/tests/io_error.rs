@@ -10,8 +10,6 @@ use store::{Options, SystemClock};
 use tempfile::TempDir;
 use testkit::Seed;
 
-const NOTHING: Faults = Faults { full: false, write: false, sync: false, short_writes: false, cold: false };
-
 struct World {
     disk: SimDisk,
     config: TempDir,
@@ -105,7 +103,7 @@ async fn fails_for_good(test: &str, faults: Faults) {
     assert_eq!(world.broker.offsets().get("T", "G", 0), Some(2));
 
     // A later success would prove nothing about what failed.
-    world.disk.set_faults(NOTHING);
+    world.disk.set_faults(Faults::default());
     assert!(world.send("refused").await.is_err());
 
     let world = world.crash_and_open().await;
@@ -117,18 +115,18 @@ async fn fails_for_good(test: &str, faults: Faults) {
 
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_acknowledged_until_the_next_start() {
-    fails_for_good("failed sync", Faults { sync: true, ..NOTHING }).await;
+    fails_for_good("failed sync", Faults { sync: true, ..Faults::default() }).await;
 }
 
 #[tokio::test]
 async fn after_a_failed_write_nothing_is_acknowledged_until_the_next_start() {
-    fails_for_good("failed write", Faults { write: true, ..NOTHING }).await;
+    fails_for_good("failed write", Faults { write: true, ..Faults::default() }).await;
 }
 
 #[tokio::test]
 async fn short_writes_are_nobodys_business() {
     let world = World::new("short writes");
-    world.disk.set_faults(Faults { short_writes: true, ..NOTHING });
+    world.disk.set_faults(Faults { short_writes: true, ..Faults::default() });
     for expected in 0..200 {
         assert_eq!(world.send("kept").await.expect("it is taken").expect("it is safe"), expected);
     }
@@ -141,7 +139,7 @@ async fn short_writes_are_nobodys_business() {
 async fn a_broker_without_room_still_ends() {
     let world = World::new("no room");
     world.send("kept").await.expect("it is taken").expect("it is safe");
-    world.disk.set_faults(Faults { full: true, ..NOTHING });
+    world.disk.set_faults(Faults { full: true, ..Faults::default() });
     let in_doubt = tokio::time::timeout(Duration::from_millis(300), world.send("in doubt")).await;
     assert!(in_doubt.is_err(), "it waits for room");
     let refused = world.send("refused").await.expect_err("there is no room");

@@ -63,7 +63,7 @@ pub(crate) fn status(error: &anyhow::Error) -> u8 {
 
 /// The chain of causes in one line, and what to do about it where we know that.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
-    let text = without_numbers(&format!("{error:#}"));
+    let text = without_numbers(&chain(error));
     let advice = match error.downcast_ref::<Error>() {
         Some(Error::NameServer { .. }) => "Is \"rocketmq server\" running? Use --namesrv, --context or NAMESRV_ADDR.",
         Some(Error::UnknownTopic(_)) => "See \"rocketmq topic list\", or make it with \"rocketmq topic create\".",
@@ -79,6 +79,18 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
         _ => return text,
     };
     format!("{}. {advice}", text.trim_end_matches('.'))
+}
+
+/// Causes that the text before has told already are not told twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// What to do about what a Java broker says of credentials. Source: RocketMQ 5.5.0, `DefaultAuthenticationProvider`,
@@ -156,6 +168,17 @@ mod tests {
         );
         let refused = anyhow::Error::new(refused(code::SYSTEM_BUSY));
         assert_eq!(explain(&refused), "a:1 refused GET: 2 SYSTEM_BUSY, because");
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("open f: {source}")]
+        struct Open {
+            source: io::Error,
+        }
+        let open = Open { source: io::Error::other("it is torn") };
+        assert_eq!(explain(&anyhow::Error::new(open).context("start")), "start: open f: it is torn");
     }
 
     #[test]

@@ -125,10 +125,14 @@ impl Core {
         self.save_queues(place, dirty, removed, || self.flush_to(LogOffset(place.log)))?;
         self.keys.save(chunks, place.log)?;
 
-        let dir = &self.options.dir;
-        io::replace(&*self.io, dir, NAME, &saved.encode()).doing("write the progress file in", dir)?;
+        self.save_progress(&saved)?;
         maintenance.saved = saved;
         Ok(())
+    }
+
+    pub(crate) fn save_progress(&self, saved: &Saved) -> Result<(), Error> {
+        let dir = &self.options.dir;
+        io::replace(&*self.io, dir, NAME, &saved.encode()).doing("write the progress file in", dir)
     }
 
     /// Saves what is derived while the log is still being read, so that a rebuild needs memory for a part only.

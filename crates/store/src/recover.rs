@@ -122,12 +122,17 @@ impl Core {
         if found.saved.is_none_or(|saved| saved.start != min) {
             self.advance_queues()?;
         }
-        *self.maintenance.lock() = Maintenance::new(Saved {
+        let saved = Saved {
             clean: recovery.clean,
             durable: found.saved.map_or(0, |saved| saved.durable.min(end)),
             state: starts.state.min(end),
             start: self.segments.range().0,
-        });
+        };
+        if found.saved.is_none() && end == min {
+            // Nobody knows of a log without this file what was durable. Of ours it is known from the first byte on.
+            self.save_progress(&saved)?;
+        }
+        *self.maintenance.lock() = Maintenance::new(saved);
         self.checkpoint_due.store(end.saturating_add(self.options.checkpoint_bytes), Ordering::Relaxed);
         self.checkpoint_wanted.store(recovery.scanned_bytes > 0, Ordering::Relaxed);
         recovery.elapsed = started.elapsed();
@@ -237,8 +242,7 @@ impl Core {
             let mut behind = vec![0; TORN_MAX.min(segment.end() - end) as usize];
             segment.file.read_at(&mut behind, end - segment.base).doing("read", &segment.path)?;
             torn = behind.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
-            let zeroed = segment.file.set_len(end - segment.base).and_then(|()| segment.file.set_len(segment.len));
-            zeroed.doing("cut", &segment.path)?;
+            segment.file.zero_from(end - segment.base).doing("cut", &segment.path)?;
         }
         self.segments.remove_from(end + 1).doing("delete a segment in", &self.options.dir)?;
         self.sync_segments_between(from, end + 1)?;

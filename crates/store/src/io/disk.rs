@@ -2,7 +2,7 @@
 
 use super::{File, Io, Lock, Space};
 use parking_lot::Mutex;
-use rustix::fs::{Advice, FlockOperation, fadvise, fcntl_lock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, pwritev2};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -101,6 +101,26 @@ impl Drop for LockFile {
     }
 }
 
+impl DiskFile {
+    /// Writes zeros over what is none yet.
+    fn write_zeros(&self, mut at: u64, mut bytes: u64) -> io::Result<()> {
+        const STEP: u64 = 1 << 20;
+        let mut buf = Vec::new();
+        while bytes > 0 {
+            let step = bytes.min(STEP);
+            buf.resize(step as usize, 0);
+            self.0.read_exact_at(&mut buf, at)?;
+            if buf.iter().any(|byte| *byte != 0) {
+                buf.fill(0);
+                self.0.write_all_at(&buf, at)?;
+            }
+            at += step;
+            bytes -= step;
+        }
+        Ok(())
+    }
+}
+
 impl File for DiskFile {
     fn read_at(&self, mut buf: &mut [u8], mut at: u64) -> io::Result<usize> {
         let wanted = buf.len();
@@ -163,11 +183,51 @@ impl File for DiskFile {
         self.0.sync_data()
     }
 
+    fn zero_from(&self, at: u64) -> io::Result<()> {
+        let behind = self.size()?.saturating_sub(at);
+        if behind == 0 {
+            return Ok(());
+        }
+        match fallocate(&self.0, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, behind) {
+            // File systems without holes.
+            Err(Errno::NOSYS | Errno::OPNOTSUPP) => self.write_zeros(at, behind),
+            result => Ok(result?),
+        }
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_behind_a_place_leave_the_size_and_what_is_before() {
+        const SIZE: u64 = (2 << 20) + 77;
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, holes) in [("holes", true), ("writes", false)] {
+            let path = dir.path().join(name);
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).expect("is made");
+            let file = DiskFile(file);
+            for at in [SIZE, SIZE - 1, (1 << 20) + 5, 4097, 0] {
+                file.0.write_all_at(&vec![7; SIZE as usize], 0).expect("is written");
+                if holes {
+                    file.zero_from(at).expect("becomes zeros");
+                } else {
+                    file.write_zeros(at, SIZE - at).expect("becomes zeros");
+                }
+                let bytes = std::fs::read(&path).expect("is read");
+                assert_eq!(bytes.len() as u64, SIZE, "{name} {at}");
+                let (before, behind) = bytes.split_at(at as usize);
+                assert!(before.iter().all(|byte| *byte == 7) && behind.iter().all(|byte| *byte == 0), "{name} {at}");
+            }
+        }
     }
 }

@@ -55,6 +55,9 @@ pub trait File: Send + Sync + 'static {
     fn write_synced_at(&self, slices: &[IoSlice<'_>], at: u64) -> io::Result<usize>;
     /// Makes what was written durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
+    /// Makes everything from `at` on zeros. The file keeps its size all the while: whoever is killed in the middle of it
+    /// leaves old bytes and zeros, and nothing else.
+    fn zero_from(&self, at: u64) -> io::Result<()>;
     /// Cuts the file or extends it by zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Bytes of the file.

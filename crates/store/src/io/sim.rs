@@ -32,6 +32,8 @@ pub struct Faults {
     pub short_writes: bool,
     /// Nothing that is read is in memory.
     pub cold: bool,
+    /// After so many more changes of files and names every other one fails, as if the program had been killed there.
+    pub changes_left: Option<u32>,
 }
 
 struct World {
@@ -116,6 +118,9 @@ impl SimDisk {
         for node in &mut world.nodes {
             // Some crashes keep nothing, some everything, most something.
             let share = [0.0, 0.1, 0.5, 0.9, 1.0][world.rng.random_range(0..5)];
+            // Lengths are in a journal, of which there is a beginning.
+            let lens = node.pending.iter().filter(|change| matches!(change, Change::Len(_))).count();
+            let mut lens = world.rng.random_range(0..=lens);
             for change in std::mem::take(&mut node.pending) {
                 match change {
                     Change::Write { at, bytes } => {
@@ -129,7 +134,11 @@ impl SimDisk {
                             from = to;
                         }
                     }
-                    len @ Change::Len(_) => len.apply(&mut node.durable),
+                    len @ Change::Len(_) if lens > 0 => {
+                        len.apply(&mut node.durable);
+                        lens -= 1;
+                    }
+                    Change::Len(_) => {}
                 }
             }
             node.data.clone_from(&node.durable);
@@ -205,15 +214,30 @@ impl NameChange {
 }
 
 impl World {
-    fn change_name(&mut self, change: NameChange) {
+    fn change_name(&mut self, change: NameChange) -> io::Result<()> {
+        self.count_change()?;
         change.apply(&mut self.names);
         self.pending_names.push(change);
+        Ok(())
     }
 
-    fn change(&mut self, node: usize, change: Change) {
+    fn change(&mut self, node: usize, change: Change) -> io::Result<()> {
+        self.count_change()?;
         let node = &mut self.nodes[node];
         change.apply(&mut node.data);
         node.pending.push(change);
+        Ok(())
+    }
+
+    fn count_change(&mut self) -> io::Result<()> {
+        match &mut self.faults.changes_left {
+            Some(0) => Err(io::Error::other("simulated: the program was killed")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn node(&self, path: &Path) -> io::Result<usize> {
@@ -231,13 +255,13 @@ impl Io for SimDisk {
         let world = &mut *self.0.lock();
         let node = match world.node(path) {
             Ok(node) => {
-                world.change(node, Change::Len(0));
+                world.change(node, Change::Len(0))?;
                 node
             }
             Err(_) => {
                 world.nodes.push(Node::default());
                 let node = world.nodes.len() - 1;
-                world.change_name(NameChange::Link(path.to_owned(), node));
+                world.change_name(NameChange::Link(path.to_owned(), node))?;
                 node
             }
         };
@@ -259,16 +283,14 @@ impl Io for SimDisk {
         let node = world.node(from)?;
         // One change in a journal: after a crash there is the old name or the new one. The old one staying behind
         // as well would be harmless, so the order of the two stands for it.
-        world.change_name(NameChange::Link(to.to_owned(), node));
-        world.change_name(NameChange::Unlink(from.to_owned()));
-        Ok(())
+        world.change_name(NameChange::Link(to.to_owned(), node))?;
+        world.change_name(NameChange::Unlink(from.to_owned()))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let world = &mut *self.0.lock();
         world.node(path)?;
-        world.change_name(NameChange::Unlink(path.to_owned()));
-        Ok(())
+        world.change_name(NameChange::Unlink(path.to_owned()))
     }
 
     fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
@@ -350,7 +372,7 @@ impl File for SimFile {
             bytes.truncate(world.rng.random_range(1..bytes.len()));
         }
         let n = bytes.len();
-        world.change(self.node, Change::Write { at: at as usize, bytes });
+        world.change(self.node, Change::Write { at: at as usize, bytes })?;
         Ok(n)
     }
 
@@ -393,9 +415,14 @@ impl File for SimFile {
         Ok(())
     }
 
+    fn zero_from(&self, at: u64) -> io::Result<()> {
+        let behind = self.size()?.saturating_sub(at);
+        let zeros = Change::Write { at: at as usize, bytes: vec![0; behind as usize] };
+        self.world()?.change(self.node, zeros)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.world()?.change(self.node, Change::Len(len as usize));
-        Ok(())
+        self.world()?.change(self.node, Change::Len(len as usize))
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -56,7 +56,7 @@ impl Core {
         // The tail may still hold what retention has deleted.
         let log_min = self.segments.range().0;
         let visible = self.progress.visible();
-        let mut slices = Vec::new();
+        let mut slices = Vec::with_capacity(ranges.len());
         let mut first = 0;
         // What was found last: what follows in a queue is mostly in it as well.
         let mut held = Held::default();
@@ -165,6 +165,7 @@ impl Core {
                 );
                 return Err(Error::Damaged(what.into()));
             }
+            entries.reserve(count);
             entries.extend((next..).zip(slots).filter(|(_, slot)| !slot.is_hole()).map(|(at, slot)| slot.entry(at)));
             next += count as u64;
         }

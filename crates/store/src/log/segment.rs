@@ -50,7 +50,13 @@ impl Segments {
             if let Some(previous) = list.last()
                 && previous.end() != base
             {
-                let gap = format!("the log has a gap between {} and {base}: a segment is missing", previous.end());
+                let gap = format!(
+                    "the log has a gap from {} to {base}: {} is too short, or files behind it are missing. Put them back, or \
+                     move all files from {} on away to go on without what they hold",
+                    previous.end(),
+                    previous.path.display(),
+                    path.display()
+                );
                 return Err(Error::Damaged(gap.into()));
             }
             list.push(Arc::new(Segment { base, len, path, file }));

@@ -41,6 +41,9 @@ pub(crate) enum Turn {
 /// Pause before the next try on a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
 
+/// A sync that takes so long is told of: clients time out after some seconds.
+const SYNC_SLOW: Duration = Duration::from_secs(1);
+
 impl Writer {
     pub(crate) fn new(done: u64) -> Self {
         Self { pieces: Vec::new(), done, unsynced: Vec::new(), wakers: Vec::new() }
@@ -232,7 +235,14 @@ impl Core {
     fn timed<T>(&self, sync: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let started = Instant::now();
         let done = self.cold_reads.minding(sync)?;
-        self.stats.synced(started.elapsed());
+        let took = started.elapsed();
+        if took >= SYNC_SLOW {
+            tracing::warn!(
+                ?took,
+                "the disk was slow to make the log durable, and whoever sent meanwhile waited for it"
+            );
+        }
+        self.stats.synced(took);
         Ok(done)
     }
 

@@ -145,6 +145,10 @@ impl State {
         if self.min == self.next() {
             self.min_log = slot.log;
         }
+        // Most queues of a broker with very many get one entry between two checkpoints.
+        if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(1);
+        }
         self.tail.push_back(slot);
     }
 

@@ -15,6 +15,7 @@ impl Queue {
         }
         if *next >= state.tail_first {
             let visible = (*next - state.tail_first) as usize..(max - state.tail_first) as usize;
+            out.reserve(visible.len().min(wanted));
             let slots = (*next..).zip(state.tail.range(visible)).filter(|(_, slot)| !slot.is_hole());
             out.extend(slots.take(wanted).map(|(at, slot)| slot.entry(at)));
             return None;

@@ -6,7 +6,6 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::io::sim::Faults;
@@ -40,6 +39,14 @@ fn history(seed: u64) {
     let mut open_states = Vec::new();
     let mut state_at = 0;
     for life in 0..rng.random_range(2..6) {
+        if rng.random_bool(0.3) {
+            sim.disk.set_faults(Faults { changes_left: Some(rng.random_range(0..20)), ..Faults::default() });
+            drop(sim.try_open());
+            sim.disk.set_faults(Faults::default());
+            if rng.random_bool(0.5) {
+                sim.disk.crash();
+            }
+        }
         let ((store, recovery), replayed) = sim.open_replaying();
         check_topics(&store, &mut topics, seed, life);
         let acknowledged = states.len();
@@ -267,8 +274,7 @@ fn deleted_queues_and_keys_are_made_from_the_log_again() {
 fn a_store_is_opened_once() {
     let sim = Sim::new(0);
     let (store, _) = sim.open();
-    let again = Store::open_with(Arc::new(sim.disk.clone()), sim.clock.clone(), sim.options.clone(), &mut |_| {});
-    assert!(matches!(again, Err(Error::Locked(_))));
+    assert!(matches!(sim.try_open(), Err(Error::Locked(_))));
     store.close().unwrap();
     sim.open();
 }
@@ -324,6 +330,63 @@ fn a_damaged_derived_file_is_made_again() {
             assert!(!in_rows || recovery.rebuilt_queues || at > len - 200, "{path:?} at {at} of {len}: {recovery:?}");
             let found = block(store.query("T", IndexKey::Key("k"), 100, 0, i64::MAX)).unwrap();
             assert_eq!(found.len(), 40, "{path:?} at {at}: {recovery:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_of_the_log_is_named() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    (0..40).for_each(|i| drop(append(&store, "T", &format!("{i} {}", "x".repeat(1000)))));
+    store.close().unwrap();
+    sim.disk.delete(Path::new("/store/commitlog/00000000000000016384"));
+    let error = sim.try_open().expect_err("is refused").to_string();
+    let places = ["from 16384 to 32768", "commitlog/00000000000000000000", "commitlog/00000000000000032768"];
+    places.iter().for_each(|place| assert!(error.contains(place), "{error}"));
+}
+
+#[test]
+fn a_start_that_dies_anywhere_is_followed_by_a_good_one() {
+    let sim = Sim::new(0);
+    let (store, _) = sim.open();
+    // Into the third segment, a fourth one behind it, and of the third one the last record is torn.
+    let mut expected: Vec<_> = (0..40).map(|i| format!("{i} {}", "x".repeat(1000))).collect();
+    let ends: Vec<_> = expected.iter().map(|body| append(&store, "T", body).end.0 as usize).collect();
+    store.append_state(b"state").unwrap();
+    store.write_pending();
+    sim.disk.crash();
+    drop(store);
+    let (last, base) = (PathBuf::from("/store/commitlog/00000000000000032768"), 32768);
+    sim.disk.edit(&last, |data| data[ends[38] - base + 100..].fill(0));
+    sim.disk.put(Path::new("/store/commitlog/00000000000000049152"), vec![0; 16 << 10]);
+    expected.truncate(39);
+
+    for power_cut in [false, true] {
+        for changes in 0.. {
+            let copy = sim.copy();
+            copy.disk.set_faults(Faults { changes_left: Some(changes), ..Faults::default() });
+            let opened = copy.try_open();
+            let died = opened.is_err();
+            drop(opened);
+            copy.disk.set_faults(Faults::default());
+            if power_cut {
+                copy.disk.crash();
+            }
+            let when = format!("after {changes} changes, power cut: {power_cut}");
+            let (store, _) = copy.try_open().unwrap_or_else(|error| panic!("{when}: {error}"));
+            assert_eq!(bodies(&store, &store.queue("T", 0)), expected, "{when}");
+            append(&store, "T", "new");
+            store.close().unwrap();
+            for path in copy.disk.files(Path::new("/store/commitlog")) {
+                copy.disk.edit(&path, |data| assert_eq!(data.len(), 16 << 10, "{when}: {path:?}"));
+            }
+            let (store, _) = copy.open();
+            assert_eq!(bodies(&store, &store.queue("T", 0)).last().unwrap(), "new", "{when}");
+            if !died {
+                assert!(changes > 3, "a start changes something");
+                break;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use store::io::sim::SimDisk;
-use store::{Appended, LogOffset, ManualClock, Options, Queue, QueueOffset, Recovery, Store};
+use store::{Appended, Error, LogOffset, ManualClock, Options, Queue, QueueOffset, Recovery, Store};
 
 pub(crate) fn options(dir: &Path) -> Options {
     Options { segment_bytes: 1 << 20, ..Options::new(dir) }
@@ -89,6 +89,10 @@ impl Sim {
 
     pub(crate) fn open(&self) -> (Arc<Store>, Recovery) {
         self.open_replaying().0
+    }
+
+    pub(crate) fn try_open(&self) -> Result<(Arc<Store>, Recovery), Error> {
+        Store::open_with(Arc::new(self.disk.clone()), self.clock.clone(), self.options.clone(), &mut |_| {})
     }
 
     /// Also the bodies of the state records that were replayed.
