@@ -52,9 +52,10 @@ impl Selection<'_> {
 
     async fn tagged(&self, entries: &[Entry]) -> Result<(usize, Selected), Error> {
         let (wanted, examined) = self.choose(entries);
-        let mut selected = Selected::default();
         let ranges: Vec<_> = wanted.iter().map(range).collect();
-        for slice in self.store.read(&ranges).await? {
+        let slices = self.store.read(&ranges).await?;
+        let mut selected = Selected::with_capacity(slices.len(), wanted.len());
+        for slice in slices {
             match slice.bytes {
                 Some(bytes) => selected.push(bytes, &wanted[slice.first..slice.first + slice.count]),
                 None => selected.removed += slice.count,
@@ -110,6 +111,11 @@ impl Selection<'_> {
 }
 
 impl Selected {
+    fn with_capacity(slices: usize, entries: usize) -> Selected {
+        let (slices, entries) = (Vec::with_capacity(slices), Vec::with_capacity(entries));
+        Selected { slices, entries, ..Selected::default() }
+    }
+
     fn push(&mut self, bytes: Bytes, entries: &[Entry]) {
         self.slices.push(bytes);
         self.entries.extend_from_slice(entries);

@@ -5,7 +5,10 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 
 use crate::header::Header;
-use crate::json::{Content, put_string};
+use crate::json::{Content, put_member};
+
+/// Room for the names and values of most typed headers.
+const TYPED_BYTES: usize = 160;
 
 /// The `extFields` of a frame: names and values in one piece of text, in the order they came.
 ///
@@ -51,7 +54,7 @@ impl Fields {
 
     /// The fields of a typed header.
     pub fn of<'a>(header: &impl Header<'a>) -> Fields {
-        let mut fields = Fields::default();
+        let mut fields = Fields::with_capacity(TYPED_BYTES);
         header.encode(&mut FieldWriter(Form::Fields(&mut fields)));
         fields
     }
@@ -144,10 +147,7 @@ impl<'w> FieldWriter<'w> {
     /// Writes one field.
     pub fn text(&mut self, name: &str, value: &str) {
         match &mut self.0 {
-            Form::Json { out, any } => {
-                begin_json_field(out, any, name);
-                put_string(out, value);
-            }
+            Form::Json { out, any } => put_member(out, std::mem::replace(any, true), name, value),
             Form::Binary(out) => {
                 out.put_i16(name.len() as i16);
                 out.put_slice(name.as_bytes());
@@ -160,24 +160,8 @@ impl<'w> FieldWriter<'w> {
 
     /// Writes a number as text.
     pub fn int(&mut self, name: &str, value: i64) {
-        match &mut self.0 {
-            Form::Json { out, any } => {
-                begin_json_field(out, any, name);
-                out.put_u8(b'"');
-                put_int(out, value);
-                out.put_u8(b'"');
-            }
-            _ => self.text(name, itoa::Buffer::new().format(value)),
-        }
+        self.text(name, itoa::Buffer::new().format(value));
     }
-}
-
-fn begin_json_field(out: &mut BytesMut, any: &mut bool, name: &str) {
-    if std::mem::replace(any, true) {
-        out.put_u8(b',');
-    }
-    put_string(out, name);
-    out.put_u8(b':');
 }
 
 pub(crate) fn put_int(out: &mut BytesMut, value: i64) {
