@@ -13,11 +13,13 @@ REMOTING = ["java-5.5.0", "java-4.9.8", "go", "cpp", "raw", "mqadmin"]
 GRPC = ["grpc-java", "grpc-go", "grpc-python", "grpc-node", "grpc-rust"]
 # The same programs through `rocketmq proxy` in front of the server.
 PROXY = [client.replace("grpc-", "proxy-") for client in GRPC]
-ALL = REMOTING + GRPC + PROXY
+# The Java programs over TLS, which their clients speak at once when they are told so.
+TLS = ["tls-" + client for client in REMOTING if client.startswith("java-")]
+ALL = REMOTING + TLS + GRPC + PROXY
 # What a run without --clients takes.
-DEFAULT = REMOTING + GRPC + ["proxy-java", "proxy-go"]
+DEFAULT = REMOTING + ["tls-java-5.5.0"] + GRPC + ["proxy-java", "proxy-go"]
 
-JVM = ["java", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
+JVM = ["java", "-Dcom.rocketmq.recall.default.trace.enable=true", "-Xmx1g", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1",
        "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
 
 
@@ -25,6 +27,9 @@ def command_of(client):
     CACHE.mkdir(exist_ok=True)
     if client in PROXY:
         client = client.replace("proxy-", "grpc-")
+    if client in TLS:
+        java, *arguments = command_of(client.removeprefix("tls-"))
+        return [java, "-Dtls.enable=true", *arguments]
     if client.startswith("java-"):
         return build_java(client.removeprefix("java-"))
     return {"go": build_go, "cpp": build_cpp, "raw": raw, "mqadmin": mqadmin, "grpc-java": build_grpc_java, "grpc-go": build_grpc_go,

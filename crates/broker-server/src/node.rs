@@ -10,7 +10,7 @@ use broker::{Broker, Recovery};
 use metrics::Metrics;
 use parking_lot::RwLock;
 use protocol::receipt_template::ReceiptTemplate;
-use remoting::{Listener, bind};
+use remoting::{Listener, Tls, bind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,7 @@ impl Node {
         settings: Settings,
         metrics: metrics::Settings,
         registries: Vec<R>,
+        tls: Arc<Tls>,
     ) -> Result<Node, StartError> {
         check_log_dir(&settings)?;
         let advertised = resolve(settings.broker_ip1.as_deref()).await?;
@@ -143,7 +144,7 @@ impl Node {
         tasks.spawn(shown.run(monitor.clone(), stop.clone()));
         for (socket, fast) in [(socket, false), (fast_socket, true)] {
             let port = Port { context: context.clone(), fast };
-            tasks.spawn(Listener::new(socket, Arc::new(port)).run(stop.clone()));
+            tasks.spawn(Listener::new(socket, Arc::new(port), tls.clone()).run(stop.clone()));
         }
         let (stopped, housekeeping) = (stop.clone(), forget_silent_clients(context.clone()));
         tasks.spawn(async move { stopped.run_until_cancelled(housekeeping).await.unwrap_or_default() });

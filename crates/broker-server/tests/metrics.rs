@@ -294,7 +294,7 @@ async fn start(port: u16, exporter_type: ExporterType) -> Result<Inner, broker_s
         ..Settings::default()
     };
     let metrics = metrics::Settings { port, exporter_type, ..Default::default() };
-    Inner::start(settings, metrics, Vec::<Remote>::new()).await
+    Inner::start(settings, metrics, Vec::<Remote>::new(), Default::default()).await
 }
 
 #[tokio::test]

@@ -65,8 +65,14 @@ async fn the_broker_serves_what_the_page_says() {
         segment_bytes: 1 << 20,
         ..Settings::default()
     };
-    let node =
-        Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, Vec::<Remote>::new()).await.unwrap();
+    let node = Node::start(
+        settings,
+        metrics::Settings { port: 0, ..Default::default() },
+        Vec::<Remote>::new(),
+        Default::default(),
+    )
+    .await
+    .unwrap();
     let pool = Pool::default();
     let answers = async |port: u16, code: i32| {
         let address = format!("127.0.0.1:{port}");

@@ -52,9 +52,14 @@ impl Bench {
             ..Settings::default()
         };
         change(&mut settings);
-        let node = Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, Vec::<Remote>::new())
-            .await
-            .unwrap();
+        let node = Node::start(
+            settings,
+            metrics::Settings { port: 0, ..Default::default() },
+            Vec::<Remote>::new(),
+            Default::default(),
+        )
+        .await
+        .unwrap();
         let address = node.address().to_string();
         Bench { node, address, _dir: dir }
     }

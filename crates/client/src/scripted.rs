@@ -67,7 +67,7 @@ fn serve(script: impl Fn(&Scripted, &Frame) -> Response + Send + Sync + 'static)
     let address = socket.local_addr().unwrap();
     let server = Arc::new(Scripted { address, asked: Mutex::default(), script: Box::new(script) });
     let stop = CancellationToken::new();
-    tokio::spawn(remoting::Listener::new(socket, server.clone()).run(stop.clone()));
+    tokio::spawn(remoting::Listener::new(socket, server.clone(), Arc::default()).run(stop.clone()));
     (server, stop.drop_guard())
 }
 

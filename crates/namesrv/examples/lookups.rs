@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = arguments.next().transpose()?.unwrap_or(1);
     let settings = Settings { listen_port: 0, ..Settings::default() };
     let data_dir = std::env::temp_dir();
-    let running = NameServer::start(settings, &data_dir, Clock::system()).await?;
+    let running = NameServer::start(settings, &data_dir, Clock::system(), Default::default()).await?;
     let server = running.name_server().clone();
     let names: Vec<String> = (0..topics).map(|at| format!("topic-of-some-length-{at:07}")).collect();
     let configs: Vec<TopicConfig> = names.iter().map(|name| TopicConfig::new(name, 8)).collect();

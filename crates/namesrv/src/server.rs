@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use protocol::body::{ClusterInfo, TopicRoute};
 use protocol::name::ORDER_TOPIC_NAMESPACE;
-use remoting::{Listener, bind};
+use remoting::{Listener, Tls, bind};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -58,7 +58,12 @@ pub enum StartError {
 
 impl NameServer {
     /// Starts to listen. Key-values are kept in `data_dir` unless the settings name a file.
-    pub async fn start(settings: Settings, data_dir: &Path, clock: Clock) -> Result<Running, StartError> {
+    pub async fn start(
+        settings: Settings,
+        data_dir: &Path,
+        clock: Clock,
+        tls: Arc<Tls>,
+    ) -> Result<Running, StartError> {
         let path = settings.kv_config_path.clone().unwrap_or_else(|| data_dir.join("kvConfig.json"));
         let kv = Kv::open(path.clone()).map_err(|error| StartError::KeyValues { path, error })?;
         let socket = bind(SocketAddr::new(settings.bind_address, settings.listen_port)).map_err(StartError::Listen)?;
@@ -73,7 +78,7 @@ impl NameServer {
         });
         let thread = jobs.start(server.clone()).map_err(StartError::Thread)?;
         let stop = CancellationToken::new();
-        let listener = Listener::new(socket, server.clone());
+        let listener = Listener::new(socket, server.clone(), tls);
         let task = tokio::spawn({
             let (server, stop) = (server.clone(), stop.clone());
             async move {

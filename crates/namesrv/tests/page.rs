@@ -22,7 +22,7 @@ fn the_page_of_settings_is_current() {
 async fn the_name_server_serves_what_the_page_says() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings { listen_port: 0, ..Settings::default() };
-    let server = NameServer::start(settings, directory.path(), Clock::system()).await.unwrap();
+    let server = NameServer::start(settings, directory.path(), Clock::system(), Default::default()).await.unwrap();
     let address = format!("127.0.0.1:{}", server.address().port());
     let pool = Pool::default();
     let (_, page) = include_str!("../../../docs/protocol.md").split_once("\n## Requests\n").unwrap();

@@ -36,7 +36,7 @@ impl World {
     async fn at(data_dir: &Path, settings: Settings) -> World {
         let clock = Clock::manual();
         let settings = Settings { listen_port: 0, ..settings };
-        let running = NameServer::start(settings, data_dir, clock.clone()).await.unwrap();
+        let running = NameServer::start(settings, data_dir, clock.clone(), Default::default()).await.unwrap();
         World { running, pool: Pool::default(), clock, _directory: None }
     }
 

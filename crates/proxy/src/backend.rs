@@ -132,11 +132,11 @@ impl Backend {
         }
     }
 
-    /// How far ahead a delivery may be.
-    pub(crate) fn timer_delay_max(&self) -> Duration {
+    /// How far ahead the broker lets a delivery be; one elsewhere says so itself.
+    pub(crate) fn timer_delay_max(&self) -> Option<Duration> {
         match self {
-            Backend::Local(local) => local.broker.config().timer_delay_max,
-            Backend::Cluster(cluster) => cluster.options().timer_delay_max,
+            Backend::Local(local) => Some(local.broker.config().timer_delay_max),
+            Backend::Cluster(_) => None,
         }
     }
 

@@ -57,7 +57,6 @@ pub(crate) struct Options {
     /// The cluster whose brokers say how groups are set; without one, all brokers.
     pub(crate) cluster_name: Option<String>,
     pub(crate) message_bytes_max: usize,
-    pub(crate) timer_delay_max: Duration,
 }
 
 pub(crate) struct Cluster {

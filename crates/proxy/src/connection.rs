@@ -12,10 +12,11 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use remoting::Place;
+use remoting::{FIRST_BYTE, Place, Tls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
@@ -26,7 +27,6 @@ use crate::limits::{
 };
 use crate::proxy_protocol;
 use crate::server::{Request, Routes};
-use crate::tls::{self, Tls};
 
 pub(crate) struct Connection {
     pub(crate) routes: Arc<Routes>,
@@ -61,10 +61,10 @@ impl Connection {
             return Ok(());
         }
         let ends = Ends { remote: said.unwrap_or(remote), local };
-        if first != tls::FIRST_BYTE {
+        if first != FIRST_BYTE {
             return self.serve(stream, ends, stop).await;
         }
-        let acceptor = self.tls.acceptor().await.map_err(io::Error::other)?;
+        let acceptor = TlsAcceptor::from(self.tls.config().await.map_err(io::Error::other)?);
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
         let stream = handshake.map_err(|_| slow())??;
         self.serve(stream, ends, stop).await

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     /// Our own port.
     pub(crate) port: u16,
     pub(crate) check_message_type: bool,
+    /// How far ahead a delivery may be; zero is as far as the broker allows.
+    pub(crate) delivery_delay_max: Duration,
     /// Bytes of messages on their way to clients.
     pub(crate) unread: AtomicUsize,
     /// The end is near: nobody may wait any longer.

@@ -12,7 +12,6 @@ mod connection;
 mod proxy_protocol;
 mod server; // start here
 mod settings;
-mod tls;
 
 mod caller;
 mod context;
@@ -55,4 +54,3 @@ pub mod v2;
 
 pub use self::server::{Advertised, Proxy, StartError};
 pub use self::settings::{ClusterSettings, ProxyMode, Settings};
-pub use self::tls::TlsError;

@@ -172,11 +172,14 @@ fn body(context: &Context, body: Bytes, encoding: i32) -> Result<Bytes, Refusal>
     }
 }
 
-/// Source: `GrpcValidator`; the limit is that of the broker, which in Java's proxy is one of its own.
+/// Source: `SendMessageActivity.validateDelayTime`.
 fn delivery_ms(context: &Context, at: &prost_types::Timestamp) -> Result<i64, Refusal> {
     let ms = validate::millis(at);
-    let max = context.backend.timer_delay_max();
-    if ms.saturating_sub(context.backend.now_ms()) > max.as_millis() as i64 {
+    let own = Some(context.delivery_delay_max).filter(|max| !max.is_zero());
+    let max = own.into_iter().chain(context.backend.timer_delay_max()).min();
+    if let Some(max) = max
+        && i128::from(ms) - i128::from(context.backend.now_ms()) > max.as_millis().cast_signed()
+    {
         let message = format!("the max delay time is too large, the limit is {} seconds", max.as_secs());
         return Err(Refusal::new(Code::IllegalDeliveryTime, message));
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use broker::Broker;
 use hyper::body::Incoming;
 use metrics::Metrics;
-use remoting::{accept, bind};
+use remoting::{Tls, accept, bind};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,6 @@ use crate::monitor::{self, Monitor};
 use crate::renew::Renewals;
 use crate::service::Service;
 use crate::settings::{ClusterSettings, Settings};
-use crate::tls::{Tls, TlsError};
 use crate::v2::messaging_service_server::{MessagingServiceServer, SERVICE_NAME};
 
 /// What the files of the protocol say, for reflection.
@@ -44,9 +43,6 @@ pub enum StartError {
     /// The port is taken, or the address is not ours.
     #[error("gRPC: {0}; another port is grpcServerPort or --grpc-port")]
     Listen(io::Error),
-    /// The certificate.
-    #[error("gRPC: {0}")]
-    Tls(#[from] TlsError),
     /// A cluster is found through its name servers.
     #[error("a proxy needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file")]
     NoNameServer,
@@ -95,10 +91,11 @@ impl Proxy {
         bind_address: IpAddr,
         settings: &Settings,
         advertised: Advertised,
+        tls: Arc<Tls>,
     ) -> Result<Proxy, StartError> {
         let Advertised { host, ip, remoting_port } = advertised;
         let backend = Backend::Local(Local::new(broker, ip, remoting_port));
-        Proxy::serve(backend, Arc::default(), bind_address, host, settings, None).await
+        Proxy::serve(backend, Arc::default(), bind_address, host, settings, tls, None).await
     }
 
     /// Listens, and serves the brokers of a cluster until [`Proxy::stop`].
@@ -109,6 +106,7 @@ impl Proxy {
         cluster: &ClusterSettings,
         settings: &Settings,
         metrics: metrics::Settings,
+        tls: Arc<Tls>,
     ) -> Result<Proxy, StartError> {
         if cluster.namesrv_addr.is_empty() {
             return Err(StartError::NoNameServer);
@@ -123,12 +121,11 @@ impl Proxy {
             name_servers: cluster.namesrv_addr.iter().map(::settings::Setting::show).collect(),
             cluster_name: cluster.cluster_name.clone(),
             message_bytes_max: cluster.message_bytes_max,
-            timer_delay_max: cluster.timer_delay_max,
         };
         let clients = Arc::<Clients>::default();
         let backend = Backend::Cluster(Cluster::start(options, clients.clone()).await);
         let (bind_address, host) = (cluster.bind_address, cluster.local_serve_addr.clone());
-        Proxy::serve(backend, clients, bind_address, host, settings, Some(shown)).await
+        Proxy::serve(backend, clients, bind_address, host, settings, tls, Some(shown)).await
     }
 
     async fn serve(
@@ -137,9 +134,9 @@ impl Proxy {
         bind_address: IpAddr,
         host: Option<String>,
         settings: &Settings,
+        tls: Arc<Tls>,
         shown: Option<Shown>,
     ) -> Result<Proxy, StartError> {
-        let tls = Arc::new(Tls::new(settings)?);
         let socket = bind(SocketAddr::new(bind_address, settings.grpc_server_port)).map_err(StartError::Listen)?;
         let address = socket.local_addr().map_err(StartError::Listen)?;
         let stop = CancellationToken::new();
@@ -151,6 +148,7 @@ impl Proxy {
             host,
             port: address.port(),
             check_message_type: settings.check_message_type,
+            delivery_delay_max: settings.delivery_delay_max,
             unread: Default::default(),
             stop: stop.clone(),
         });
@@ -158,7 +156,7 @@ impl Proxy {
         let metrics_address = shown.as_ref().and_then(|shown| shown.metrics.address());
         let showing = show(shown, context.clone(), stop.clone());
         let stopped = stop.clone();
-        let (idle_max, watch_interval) = (settings.client_idle_time, settings.tls_cert_watch_interval);
+        let idle_max = settings.client_idle_time;
         let task = tokio::spawn(async move {
             let tracker = TaskTracker::new();
             let open = |stream: TcpStream, remote, place| {
@@ -171,8 +169,7 @@ impl Proxy {
                 });
             };
             let looking = stopped.clone().run_until_cancelled_owned(context.clone().look_after_clients());
-            let watching = stopped.clone().run_until_cancelled_owned(tls.clone().watch(watch_interval));
-            tokio::join!(accept(socket, &stopped, open), looking, watching, showing);
+            tokio::join!(accept(socket, &stopped, open), looking, showing);
             tracker.close();
             tracker.wait().await;
             context.renewals.end(&context);

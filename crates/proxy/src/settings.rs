@@ -1,7 +1,6 @@
 //! What an operator can tell the gRPC server, under the keys of RocketMQ's proxy.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use settings::{Bytes, HostPort, Millis, choices, settings};
@@ -21,18 +20,14 @@ settings! {
     pub struct Settings {
         /// Port for gRPC clients, plaintext and TLS both; 0 lets the system choose.
         pub grpc_server_port: u16 = "grpcServerPort", 8081, Restart;
-        /// Certificate for TLS, a PEM file with the whole chain. Without it a self-signed one is made when the first
-        /// client comes over TLS, which the official clients accept.
-        pub tls_cert_path: Option<PathBuf> = "tlsCertPath", None, Restart;
-        /// Private key of that certificate, a PEM file.
-        pub tls_key_path: Option<PathBuf> = "tlsKeyPath", None, Restart;
-        /// Time between two looks at these files. A new certificate counts for connections that come later.
-        pub tls_cert_watch_interval: Duration as Millis<100> = "tlsCertWatchIntervalMs", Duration::from_secs(10), Restart;
         /// Connections without a call for so long are closed; a telemetry stream is a call.
         pub client_idle_time: Duration as Millis<1000> =
             "grpcClientIdleTimeMills", Duration::from_secs(120), Restart;
         /// Refuse messages of another type than the topic's attribute `message.type`; a topic without it takes NORMAL.
         pub check_message_type: bool = "enableTopicMessageTypeCheck", true, Restart;
+        /// How far ahead a gRPC client may have a message delivered, if the broker allows it, too; 0 leaves it to the
+        /// broker.
+        pub delivery_delay_max: Duration as Millis = "maxDelayTimeMills", Duration::from_secs(86_400), Restart;
     }
 }
 
@@ -54,7 +49,5 @@ settings! {
         pub bind_address: IpAddr = "bindAddress", IpAddr::from([0, 0, 0, 0]), Restart;
         /// Largest body of a message.
         pub message_bytes_max: usize as Bytes<1, 15_728_640> = "maxMessageSize", 4 << 20, Restart;
-        /// How far ahead a delivery may be.
-        pub timer_delay_max: Duration as Millis = "maxDelayTimeMills", Duration::from_secs(86_400), Restart;
     }
 }

@@ -21,8 +21,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::limits::{IDLE_MAX, OUTBOX_BYTES_MAX, PARKED_MAX, PENDING_MAX, READ_BYTES, WRITE_STALL_MAX};
+use crate::limits::{IDLE_MAX, OUTBOX_BYTES_MAX, PARKED_MAX, PENDING_MAX, WRITE_STALL_MAX};
 use crate::peer::{Outgoing, Peer};
+use crate::stream::Stream;
+use crate::tls::{FIRST_BYTE, Tls, TlsError};
 use crate::{Answer, Outbox, Parked, ReplyTo, Response, Service};
 
 /// How long a stopping connection waits for the answers it owes.
@@ -43,8 +45,10 @@ pub(crate) enum End {
     Stopped,
     #[error("silent for {IDLE_MAX:?}")]
     Idle,
-    #[error("the peer starts TLS, which is not supported yet; turn TLS off in the client")]
-    Tls,
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    #[error("the peer starts TLS where it was called in plaintext")]
+    UnexpectedTls,
     #[error("took nothing for {WRITE_STALL_MAX:?}")]
     WriteStall,
     #[error("bad frame: {0}")]
@@ -54,12 +58,19 @@ pub(crate) enum End {
 }
 
 /// Makes the two halves of a connection: a handle for everyone, and the loop that must be run.
-pub(crate) fn open<S: Service>(stream: TcpStream, service: Arc<S>) -> io::Result<(Arc<Peer>, Connection<S>)> {
-    stream.set_nodelay(true)?;
-    let (peer, outgoing) = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+///
+/// `tls` is for the side that was called: whether it speaks TLS is up to the one who calls.
+pub(crate) fn open<S: Service>(
+    socket: TcpStream,
+    service: Arc<S>,
+    tls: Option<Arc<Tls>>,
+) -> io::Result<(Arc<Peer>, Connection<S>)> {
+    socket.set_nodelay(true)?;
+    let (peer, outgoing) = Peer::new(socket.peer_addr()?, socket.local_addr()?);
     let peer = Arc::new(peer);
     let connection = Connection {
-        stream,
+        stream: Stream::new(socket),
+        tls,
         service,
         peer: peer.clone(),
         input: BytesMut::new(),
@@ -76,7 +87,8 @@ pub(crate) fn open<S: Service>(stream: TcpStream, service: Arc<S>) -> io::Result
 }
 
 pub(crate) struct Connection<S: Service> {
-    stream: TcpStream,
+    stream: Stream,
+    tls: Option<Arc<Tls>>,
     service: Arc<S>,
     peer: Arc<Peer>,
     input: BytesMut,
@@ -110,6 +122,7 @@ impl<S: Service> Connection<S> {
                 }
             };
         }
+        self.stream.close();
         debug!(peer = %self.peer.remote(), reason = %end, "connection ended");
         self.peer.close();
         self.service.closed(&self.peer);
@@ -151,7 +164,7 @@ impl<S: Service> Connection<S> {
                 readable = self.stream.readable(), if self.may_take_more() => {
                     readable?;
                     self.last_heard = Instant::now();
-                    self.read()?;
+                    self.read().await?;
                 }
                 Some(outgoing) = self.outgoing.recv() => {
                     self.ask(outgoing);
@@ -190,14 +203,13 @@ impl<S: Service> Connection<S> {
         length.is_some_and(|length| self.input.len() >= length.saturating_add(4))
     }
 
-    fn read(&mut self) -> Result<(), End> {
-        self.input.reserve(READ_BYTES);
-        match self.stream.try_read_buf(&mut self.input) {
+    async fn read(&mut self) -> Result<(), End> {
+        match self.stream.try_read(&mut self.input) {
             Ok(0) => Err(End::PeerClosed),
             Ok(_) => {
-                // A frame's first byte is the top of a length below 16 MiB; 0x16 starts a TLS handshake.
-                if std::mem::take(&mut self.first_bytes) && self.input[0] == 0x16 {
-                    return Err(End::Tls);
+                if std::mem::take(&mut self.first_bytes) && self.input[0] == FIRST_BYTE {
+                    let config = self.tls.as_ref().ok_or(End::UnexpectedTls)?.config().await?;
+                    self.stream.start_tls(config, &mut self.input)?;
                 }
                 Ok(())
             }
@@ -272,8 +284,8 @@ impl<S: Service> Connection<S> {
 
     /// Writes everything. A peer that takes nothing is waited for, though neither for ever nor beyond `stop`.
     async fn write(&mut self, stop: &CancellationToken) -> Result<(), End> {
-        while self.outbox.len() > 0 {
-            match self.outbox.try_write(&self.stream) {
+        while self.outbox.len() > 0 || self.stream.has_unsent() {
+            match self.outbox.try_write(&mut self.stream) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
                     writable = tokio::time::timeout(WRITE_STALL_MAX, self.stream.writable()) => {

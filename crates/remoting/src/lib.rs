@@ -1,4 +1,4 @@
-//! One TCP connection, a listener and a client pool, over the frames of [`protocol`].
+//! One TCP or TLS connection, a listener and a client pool, over the frames of [`protocol`].
 //!
 //! A [`Service`] answers requests; it neither reads nor writes sockets. Both ends of a connection run the same loop,
 //! because both may ask: a broker tells its consumers that their group changed, over the connection they opened.
@@ -10,6 +10,8 @@ mod outbox;
 mod peer;
 mod pool;
 mod service;
+mod stream;
+mod tls;
 
 mod cache;
 
@@ -19,3 +21,4 @@ pub use outbox::{Outbox, ReplyTo};
 pub use peer::{CallError, Peer};
 pub use pool::Pool;
 pub use service::{Answer, NoParked, Parked, Refuse, Response, Service};
+pub use tls::{FIRST_BYTE, Tls, TlsError, TlsSettings};

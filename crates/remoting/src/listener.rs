@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::limits::connections_max;
-use crate::{Service, connection};
+use crate::{Service, Tls, connection};
 
 /// Opens a listening socket; port 0 lets the system choose.
 ///
@@ -36,18 +36,23 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Listener<S> {
     socket: TcpListener,
     service: Arc<S>,
+    tls: Arc<Tls>,
 }
 
 impl<S: Service> Listener<S> {
-    /// Puts a service behind a socket.
-    pub fn new(socket: TcpListener, service: Arc<S>) -> Self {
-        Listener { socket, service }
+    /// Puts a service behind a socket, for plaintext and TLS.
+    pub fn new(socket: TcpListener, service: Arc<S>, tls: Arc<Tls>) -> Self {
+        Listener { socket, service, tls }
     }
 
     /// Accepts until `stop`, then waits until every connection has answered what it owes.
     pub async fn run(self, stop: CancellationToken) {
         let connections = TaskTracker::new();
-        let open = |stream: TcpStream, remote, place| match connection::open(stream, self.service.clone()) {
+        let open = |stream: TcpStream, remote, place| match connection::open(
+            stream,
+            self.service.clone(),
+            Some(self.tls.clone()),
+        ) {
             Ok((_, connection)) => {
                 let stop = stop.clone();
                 connections.spawn(async move {

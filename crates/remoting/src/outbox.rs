@@ -9,9 +9,9 @@ use protocol::frame::{FLAG_RESPONSE, Head, encode_head};
 use protocol::header::FieldWriter;
 use protocol::limits::{FRAME_BYTES_MAX, HEADER_BYTES_MAX};
 use protocol::{Encoding, Frame};
-use tokio::net::TcpStream;
 
 use crate::Response;
+use crate::stream::Stream;
 
 /// Pieces of a body up to this size are copied behind their header: one piece is cheaper to write than two.
 const COPY_BYTES_MAX: usize = 1024;
@@ -111,7 +111,7 @@ impl Outbox {
     }
 
     /// Writes what the socket takes now; `WouldBlock` when it takes nothing.
-    pub(crate) fn try_write(&mut self, stream: &TcpStream) -> io::Result<()> {
+    pub(crate) fn try_write(&mut self, stream: &mut Stream) -> io::Result<()> {
         self.seal();
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -124,7 +124,7 @@ impl Outbox {
                 written => self.written(written),
             }
         }
-        Ok(())
+        stream.try_flush()
     }
 
     fn written(&mut self, mut bytes: usize) {

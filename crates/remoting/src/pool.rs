@@ -58,7 +58,7 @@ impl<S: Service> Pool<S> {
             .map_err(|_| failed(format!("no answer within {CONNECT_TIMEOUT:?}")))?
             .map_err(|error| failed(error.to_string()))?;
         let (peer, connection) =
-            connection::open(stream, self.service.clone()).map_err(|error| failed(error.to_string()))?;
+            connection::open(stream, self.service.clone(), None).map_err(|error| failed(error.to_string()))?;
         self.tasks.spawn(connection.run(self.stop.clone()));
         *current = Some(peer.clone());
         Ok(peer)

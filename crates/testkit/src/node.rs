@@ -44,7 +44,7 @@ pub async fn name_server() -> (namesrv::Running, DataDir) {
     let dir = DataDir::default();
     let settings =
         namesrv::Settings { bind_address: [127, 0, 0, 1].into(), listen_port: 0, ..namesrv::Settings::default() };
-    let running = NameServer::start(settings, dir.path(), Clock::system()).await;
+    let running = NameServer::start(settings, dir.path(), Clock::system(), Arc::default()).await;
     (running.expect("the name server starts"), dir)
 }
 
@@ -98,8 +98,8 @@ impl Node {
         let remote = |address: &HostPort| Remote::new(format!("{}:{}", address.host, address.port), pool.clone());
         let remotes: Vec<Remote> = settings.namesrv_addr.iter().map(remote).collect();
         let node = match remotes.is_empty() {
-            true => broker_server::Node::start(settings, metrics, vec![Deaf]).await,
-            false => broker_server::Node::start(settings, metrics, remotes).await,
+            true => broker_server::Node::start(settings, metrics, vec![Deaf], Arc::default()).await,
+            false => broker_server::Node::start(settings, metrics, remotes, Arc::default()).await,
         };
         Node { node: node.expect("the node starts"), dir }
     }

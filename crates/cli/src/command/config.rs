@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use remoting::TlsSettings;
 use serde_json::json;
 use settings::{Change, Key, Problems, Settings, Severity, Sources};
 
@@ -69,15 +70,19 @@ impl Role {
                 Box::new(metrics::Settings::default()),
                 Box::new(OwnSettings::default()),
                 Box::new(proxy::Settings::default()),
+                Box::new(TlsSettings::default()),
             ],
-            Role::Broker => {
-                vec![Box::new(broker_server::Settings::default()), Box::new(metrics::Settings::default())]
-            }
-            Role::Namesrv => vec![Box::new(namesrv::Settings::default())],
+            Role::Broker => vec![
+                Box::new(broker_server::Settings::default()),
+                Box::new(metrics::Settings::default()),
+                Box::new(TlsSettings::default()),
+            ],
+            Role::Namesrv => vec![Box::new(namesrv::Settings::default()), Box::new(TlsSettings::default())],
             Role::Proxy => vec![
                 Box::new(proxy::ClusterSettings::default()),
                 Box::new(metrics::Settings::default()),
                 Box::new(proxy::Settings::default()),
+                Box::new(TlsSettings::default()),
             ],
         }
     }

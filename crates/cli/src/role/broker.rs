@@ -6,14 +6,14 @@ use std::time::Instant;
 use anyhow::bail;
 use broker_server::{Node, Remote};
 use clap::Args;
-use remoting::Pool;
+use remoting::{Pool, Tls, TlsSettings};
 use settings::{Setting, Settings as _};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::notify::{State, notify};
 use super::registry::AnyRegistry;
-use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
+use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text, tls_text};
 
 /// Runs a broker that registers with name servers elsewhere, or looks at brokers that run
 #[derive(Debug, Args)]
@@ -57,7 +57,8 @@ impl BrokerArgs {
             ("metricsPromExporterPort", text(self.metrics_port)),
         ];
         let mut metrics = metrics::Settings::default();
-        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics])?;
+        let mut tls = TlsSettings::default();
+        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics, &mut tls])?;
         if settings.namesrv_addr.is_empty() {
             bail!(
                 "a broker needs a name server: --namesrv HOST:PORT, NAMESRV_ADDR or namesrvAddr in the file. \
@@ -70,11 +71,12 @@ impl BrokerArgs {
         let name_servers = settings.get("namesrvAddr").unwrap_or_default();
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
         let flush = settings.get("flushDiskType").unwrap_or_default();
-        let node = Node::start(settings, metrics, registries).await?;
+        let node = Node::start(settings, metrics, registries, Tls::start(&tls)?).await?;
         print_ready(
             &[
                 ("broker", format!("{}, fast port {}, {names}", node.address(), node.fast_address().port())),
                 ("name servers", name_servers),
+                ("TLS", tls_text(&tls)),
                 ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("flush", flush),

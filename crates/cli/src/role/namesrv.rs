@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use clap::Args;
 use namesrv::{Clock, NameServer, Settings};
+use remoting::{Tls, TlsSettings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::notify::{State, notify};
-use super::start::{Common, print_ready, raise_open_files};
+use super::start::{Common, print_ready, raise_open_files, tls_text};
 
 /// Runs a name server
 #[derive(Debug, Args)]
@@ -31,10 +32,15 @@ impl NamesrvArgs {
         raise_open_files();
         let mut settings = Settings::default();
         let flags = [("listenPort", self.listen_port.map(|port| port.to_string()))];
-        self.common.given.load(&flags, &mut [&mut settings])?;
+        let mut tls = TlsSettings::default();
+        self.common.given.load(&flags, &mut [&mut settings, &mut tls])?;
         let dir = self.common.data_dir(None)?.join("namesrv");
-        let name_server = NameServer::start(settings, &dir, Clock::system()).await?;
-        let facts = [("name server", name_server.address().to_string()), ("data", dir.display().to_string())];
+        let name_server = NameServer::start(settings, &dir, Clock::system(), Tls::start(&tls)?).await?;
+        let facts = [
+            ("name server", name_server.address().to_string()),
+            ("TLS", tls_text(&tls)),
+            ("data", dir.display().to_string()),
+        ];
         print_ready(&facts, begin, &[]);
         notify(State::Ready);
         stop.cancelled().await;

@@ -5,12 +5,13 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::Args;
 use proxy::{ClusterSettings, Proxy, ProxyMode};
+use remoting::{Tls, TlsSettings};
 use settings::Settings as _;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::notify::{State, notify};
-use super::start::{Given, metrics_text, print_ready, raise_open_files};
+use super::start::{Given, metrics_text, print_ready, raise_open_files, tls_text};
 
 /// Runs a gRPC server for the brokers of a cluster
 #[derive(Debug, Args)]
@@ -44,15 +45,17 @@ impl ProxyArgs {
         let mut grpc = proxy::Settings::default();
         let mut cluster = ClusterSettings::default();
         let mut metrics = metrics::Settings::default();
-        self.given.load(&flags, &mut [&mut cluster, &mut metrics, &mut grpc])?;
+        let mut tls = TlsSettings::default();
+        self.given.load(&flags, &mut [&mut cluster, &mut metrics, &mut grpc, &mut tls])?;
         if cluster.proxy_mode == ProxyMode::Local {
             bail!("proxyMode=LOCAL is a broker with a gRPC server in one process: run `rocketmq server`");
         }
         let name_servers = cluster.get("namesrvAddr").unwrap_or_default();
-        let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics).await?;
+        let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics, Tls::start(&tls)?).await?;
         let facts = [
-            ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
+            ("gRPC", proxy.address().to_string()),
             ("name servers", name_servers),
+            ("TLS", tls_text(&tls)),
             ("metrics", metrics_text(proxy.metrics_address())),
         ];
         print_ready(&facts, begin, &[]);

@@ -8,14 +8,14 @@ use broker_server::{FlushDiskType, Node, Remote};
 use clap::Args;
 use namesrv::{Clock, NameServer};
 use proxy::{Advertised, Proxy};
-use remoting::Pool;
+use remoting::{Pool, Tls, TlsSettings};
 use settings::{Settings as _, settings};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::notify::{State, notify};
 use super::registry::AnyRegistry;
-use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text};
+use super::start::{Common, metrics_text, print_ready, raise_open_files, recovery_text, tls_text};
 
 settings! {
     /// What only `rocketmq server` can be told.
@@ -78,15 +78,18 @@ impl ServerArgs {
         ];
         let mut own = OwnSettings::default();
         let mut grpc = proxy::Settings::default();
+        let mut tls = TlsSettings::default();
         let mut metrics = metrics::Settings::default();
-        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics, &mut own, &mut grpc])?;
+        let (settings, dir) = self.common.load_broker(&flags, &mut [&mut metrics, &mut own, &mut grpc, &mut tls])?;
+        let (certificate, tls) = (tls_text(&tls), Tls::start(&tls)?);
 
         let namesrv_settings = namesrv::Settings {
             bind_address: settings.bind_address,
             listen_port: own.namesrv_listen_port,
             ..namesrv::Settings::default()
         };
-        let name_server = NameServer::start(namesrv_settings, &dir.join("namesrv"), Clock::system()).await?;
+        let name_server =
+            NameServer::start(namesrv_settings, &dir.join("namesrv"), Clock::system(), tls.clone()).await?;
 
         let pool = Arc::new(Pool::default());
         let mut registries = vec![AnyRegistry::Local(name_server.name_server().clone())];
@@ -100,10 +103,10 @@ impl ServerArgs {
         let names = format!("{} in {}", settings.broker_name, settings.cluster_name);
         let flush = settings.get("flushDiskType").unwrap_or_default();
         let (bind_address, host) = (settings.bind_address, settings.broker_ip1.clone());
-        let node = Node::start(settings, metrics, registries).await?;
+        let node = Node::start(settings, metrics, registries, tls.clone()).await?;
         let remoting_port = node.address().port();
         let advertised = Advertised { host, ip: node.advertised(), remoting_port };
-        let proxy = match Proxy::start(node.broker().clone(), bind_address, &grpc, advertised).await {
+        let proxy = match Proxy::start(node.broker().clone(), bind_address, &grpc, advertised, tls).await {
             Ok(proxy) => proxy,
             Err(error) => {
                 // What was opened is closed in order; the next start need not check the log.
@@ -121,7 +124,8 @@ impl ServerArgs {
             &[
                 ("name server", name_server.address().to_string()),
                 ("broker", format!("{broker_at}, {names}")),
-                ("gRPC", format!("{}, plaintext and TLS", proxy.address())),
+                ("gRPC", proxy.address().to_string()),
+                ("TLS", certificate),
                 ("metrics", metrics_text(node.metrics_address())),
                 ("data", format!("{}{}", dir.display(), recovery_text(node.recovery()))),
                 ("durability", format!("a send is acknowledged when it is {durability} ({flush})")),

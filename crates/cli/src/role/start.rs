@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use remoting::TlsSettings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Problems, Settings, Severity, Sources};
 use store::Recovery;
@@ -153,6 +154,15 @@ pub(crate) fn print_ready(facts: &[(&str, String)], since: Instant, next: &[&str
     let mut out = std::io::stdout().lock();
     // Nobody may be listening; the server serves all the same.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// With what TLS is spoken, on every port of clients.
+pub(crate) fn tls_text(settings: &TlsSettings) -> String {
+    let certificate = match &settings.cert_path {
+        Some(path) => format!("certificate {}", path.display()),
+        None => "self-signed certificate".into(),
+    };
+    format!("beside plaintext on the same ports, {certificate}")
 }
 
 /// Where Prometheus finds metrics.

@@ -31,7 +31,7 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let settings =
             namesrv::Settings { bind_address: [127, 0, 0, 1].into(), listen_port: 0, ..namesrv::Settings::default() };
-        let name_server = NameServer::start(settings, dir.path(), Clock::system()).await.unwrap();
+        let name_server = NameServer::start(settings, dir.path(), Clock::system(), Arc::default()).await.unwrap();
         let names = Arc::new(Pool::default());
         let mut brokers = Vec::new();
         for name in ["broker-a", "broker-b"] {
@@ -50,17 +50,27 @@ impl Cluster {
             };
             let registry = Remote::new(name_server.address().to_string(), names.clone());
             brokers.push(
-                Node::start(settings, metrics::Settings { port: 0, ..Default::default() }, vec![registry])
-                    .await
-                    .unwrap(),
+                Node::start(
+                    settings,
+                    metrics::Settings { port: 0, ..Default::default() },
+                    vec![registry],
+                    Arc::default(),
+                )
+                .await
+                .unwrap(),
             );
         }
         let mut cluster = ClusterSettings { bind_address: [127, 0, 0, 1].into(), ..ClusterSettings::default() };
         cluster.set("namesrvAddr", &name_server.address().to_string()).unwrap();
         let grpc = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
-        let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics::Settings { port: 0, ..Default::default() })
-            .await
-            .unwrap();
+        let proxy = Proxy::start_for_cluster(
+            &cluster,
+            &grpc,
+            metrics::Settings { port: 0, ..Default::default() },
+            Arc::default(),
+        )
+        .await
+        .unwrap();
         Cluster { name_server, brokers, proxy, dir, names }
     }
 
@@ -412,7 +422,7 @@ async fn a_proxy_that_knows_no_broker_is_not_ready() {
     cluster.set("namesrvAddr", "127.0.0.1:1").unwrap();
     let grpc = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
     let metrics = metrics::Settings { port: 0, ..Default::default() };
-    let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics).await.unwrap();
+    let proxy = Proxy::start_for_cluster(&cluster, &grpc, metrics, Arc::default()).await.unwrap();
     let address = proxy.metrics_address().unwrap();
     let (status, text) = http(address, "/ready").await;
     assert!(status == "503" && text.contains("no broker is known"), "{status} {text}");

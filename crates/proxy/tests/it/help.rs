@@ -34,6 +34,11 @@ impl Server {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
+        let settings = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
+        Server::start_as(change, settings).await
+    }
+
+    pub(crate) async fn start_as(change: impl FnOnce(&mut Config), settings: proxy::Settings) -> Server {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path().join("config"));
         change(&mut config);
@@ -41,9 +46,11 @@ impl Server {
         options.segment_bytes = 4 << 20;
         let (broker, _) = Broker::open(config, options).unwrap();
         broker.start();
-        let settings = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
         let advertised = Advertised { remoting_port: 10911, ..Advertised::default() };
-        let proxy = Proxy::start(broker.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST), &settings, advertised).await.unwrap();
+        let proxy =
+            Proxy::start(broker.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST), &settings, advertised, Arc::default())
+                .await
+                .unwrap();
         Server { broker, proxy, _dir: dir }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy::v2::*;
+use remoting::{Tls, TlsSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
@@ -23,17 +24,14 @@ async fn tls_with_a_certificate_of_the_settings_and_plaintext_share_a_port() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
 
     let server = Server::start().await;
-    let settings = proxy::Settings {
-        grpc_server_port: 0,
-        tls_cert_path: Some(chain),
-        tls_key_path: Some(key),
-        ..proxy::Settings::default()
-    };
+    let settings = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
+    let tls = TlsSettings { cert_path: Some(chain), key_path: Some(key), ..TlsSettings::default() };
     let second = proxy::Proxy::start(
         Arc::clone(&server.broker),
         [127, 0, 0, 1].into(),
         &settings,
         proxy::Advertised { host: Some("example.com".into()), ..Default::default() },
+        Tls::start(&tls).unwrap(),
     );
     let second = second.await.unwrap();
     server.topic("T", "NORMAL");
@@ -150,15 +148,14 @@ async fn a_new_certificate_counts_without_a_restart() {
         made.cert.pem()
     };
     let first = write();
-    let settings = proxy::Settings {
-        grpc_server_port: 0,
-        tls_cert_path: Some(chain.clone()),
-        tls_key_path: Some(key.clone()),
-        tls_cert_watch_interval: Duration::from_millis(20),
-        ..proxy::Settings::default()
+    let settings = proxy::Settings { grpc_server_port: 0, ..proxy::Settings::default() };
+    let tls = TlsSettings {
+        cert_path: Some(chain.clone()),
+        key_path: Some(key.clone()),
+        watch_interval: Duration::from_millis(20),
     };
-    let broker = Arc::clone(&server.broker);
-    let second = proxy::Proxy::start(broker, [127, 0, 0, 1].into(), &settings, proxy::Advertised::default());
+    let (broker, tls) = (Arc::clone(&server.broker), Tls::start(&tls).unwrap());
+    let second = proxy::Proxy::start(broker, [127, 0, 0, 1].into(), &settings, proxy::Advertised::default(), tls);
     let second = second.await.unwrap();
     let connect = async |certificate: &str| {
         let trusted =

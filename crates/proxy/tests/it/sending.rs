@@ -1,5 +1,7 @@
 //! Routes, sending of every type, refusals, recall.
 
+use std::time::{Duration, SystemTime};
+
 use proxy::v2::*;
 
 use crate::help::{Client, Server, check, message, resource, system};
@@ -110,7 +112,7 @@ async fn every_type_is_stored_with_its_properties() {
     assert!(offsets.windows(2).all(|pair| pair[1] == pair[0] + 1), "{offsets:?}");
 
     let mut later = message("M", "01DD", b"later");
-    let at = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let at = SystemTime::now() + Duration::from_secs(3600);
     system(&mut later).delivery_timestamp = Some(at.into());
     let sent = client.send(later).await;
     let handle = Client::sent(&sent).recall_handle.clone();
@@ -123,6 +125,28 @@ async fn every_type_is_stored_with_its_properties() {
     let wrong = RecallMessageRequest { topic: Some(resource("M")), recall_handle: "nonsense".into() };
     check(&client.stub.recall_message(wrong).await.unwrap().into_inner().status, Code::InternalServerError);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn how_far_ahead_a_delivery_may_be_is_a_matter_of_both() {
+    const HOUR: u64 = 3600;
+    for (own, of_broker, good) in [(24, 72, 24), (24, 2, 2), (0, 72, 72)] {
+        let settings = proxy::Settings {
+            grpc_server_port: 0,
+            delivery_delay_max: Duration::from_secs(own * HOUR),
+            ..proxy::Settings::default()
+        };
+        let server =
+            Server::start_as(|config| config.timer_delay_max = Duration::from_secs(of_broker * HOUR), settings).await;
+        server.topic("T", "DELAY");
+        let mut client = server.client("c").await;
+        for (seconds, code) in [(good * HOUR - 60, Code::Ok), (good * HOUR + 60, Code::IllegalDeliveryTime)] {
+            let mut later = message("T", "01", b"x");
+            system(&mut later).delivery_timestamp = Some((SystemTime::now() + Duration::from_secs(seconds)).into());
+            check(&client.send(later).await.status, code);
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

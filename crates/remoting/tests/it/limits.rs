@@ -1,108 +1,15 @@
 //! Peers that are slow, silent or gone. Time is tokio's paused clock, which jumps when everybody waits.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use protocol::Frame;
-use remoting::{Answer, CallError, Listener, Outbox, Parked, Peer, Pool, ReplyTo, Response, Service, bind};
+use bytes::BytesMut;
+use remoting::{CallError, Pool, bind};
 use testkit::Wire;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-/// Answers code 1 with a megabyte, code 2 with nothing, code 3 never, calls the caller back for code 4,
-/// and parks code 5 for as many seconds as its body has bytes.
-struct Echo {
-    large: Bytes,
-    asked: AtomicUsize,
-    closed: AtomicUsize,
-}
-
-impl Service for Echo {
-    type Parked = Instant;
-
-    fn call(self: &Arc<Self>, peer: &Arc<Peer>, request: Frame, _arrived: Instant) -> Answer<Instant> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        match request.code {
-            1 => Response::ok().with_body(self.large.clone()).into(),
-            2 => Response::ok().into(),
-            4 => {
-                let peer = peer.clone();
-                Answer::later(async move {
-                    let answer = peer.call(Frame { code: 9, ..Frame::default() }, Duration::from_secs(5)).await;
-                    Ok(Response::ok().with_body(answer.map_or_else(|error| error.to_string(), |a| a.code.to_string())))
-                })
-            }
-            5 => Answer::Parked(Instant::now() + Duration::from_secs(request.body.len() as u64)),
-            _ => Answer::Later(Box::pin(std::future::pending())),
-        }
-    }
-
-    fn closed(self: &Arc<Self>, _peer: &Arc<Peer>) {
-        self.closed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Parked<Echo> for Instant {
-    fn is_ready(&self, _echo: &Echo, now: Instant) -> bool {
-        now >= *self
-    }
-
-    async fn ready(&self, _echo: &Echo) {
-        std::future::pending().await
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        Some(*self)
-    }
-
-    fn settle(ready: impl Iterator<Item = (ReplyTo, Self)>, _echo: &Echo, _now: Instant, out: &mut Outbox) {
-        ready.for_each(|(to, _)| out.reply(to, protocol::code::SUCCESS, None, |_| {}));
-    }
-}
-
-struct World {
-    echo: Arc<Echo>,
-    address: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-fn serve_at(address: SocketAddr) -> World {
-    let socket = bind(address).expect("a free port");
-    let address = socket.local_addr().expect("it has one");
-    let echo = Arc::new(Echo { large: vec![7; 1 << 20].into(), asked: 0.into(), closed: 0.into() });
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(Listener::new(socket, echo.clone()).run(stop.clone()));
-    World { echo, address, stop, task }
-}
-
-fn serve() -> World {
-    serve_at(SocketAddr::from(([127, 0, 0, 1], 0)))
-}
-
-impl World {
-    async fn end(self) -> Duration {
-        let begin = Instant::now();
-        self.stop.cancel();
-        self.task.await.expect("the listener does not panic");
-        begin.elapsed()
-    }
-
-    async fn closes(&self, connections: usize) {
-        while self.echo.closed.load(Ordering::Relaxed) < connections {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
-fn request(code: i32) -> Frame {
-    Frame { code, ..Frame::default() }
-}
-
+use crate::echo::{LOCAL, request, serve, serve_at};
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_is_asked_for_no_more_and_closed_in_the_end() {
     let world = serve();
@@ -226,7 +133,7 @@ async fn a_call_ends_with_its_answer_its_time_or_its_connection() {
     let refused = pool.call(&address, request(2), second).await.expect_err("nobody listens");
     assert!(matches!(refused, CallError::Connect { .. }), "{refused}");
 
-    let again = serve_at(address.parse().expect("an address"));
+    let again = serve_at(address.parse().expect("an address"), Arc::default());
     assert_eq!(pool.call(&address, request(2), second).await.expect("the pool connects again").code, 0);
     pool.close().await;
     again.end().await;
@@ -235,7 +142,7 @@ async fn a_call_ends_with_its_answer_its_time_or_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_delivered_does_not_pile_up() {
     let world = serve();
-    let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let socket = bind(LOCAL).expect("a free port");
     let address = socket.local_addr().expect("it has one").to_string();
     let pool = Pool::default();
     let peer = pool.peer(&address).await.expect("somebody listens");

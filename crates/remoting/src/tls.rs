@@ -1,10 +1,11 @@
-//! TLS on the port of plaintext: the certificate of the settings, or one made here.
+//! TLS on the ports of plaintext: the certificate of the settings, or one made here.
 //!
-//! Official clients expect TLS unless told otherwise, and accept any certificate.
-//! Source: `ProxyAndTlsProtocolNegotiator`, `tlsTestModeEnable`.
+//! Official clients accept any certificate unless told otherwise, and those of gRPC expect TLS.
+//! Sources: `TlsMode.PERMISSIVE` and `HandshakeHandler` of `NettyRemotingServer`; `ProxyAndTlsProtocolNegotiator`;
+//! `tlsTestModeEnable`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,10 +13,21 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use settings::{Millis, settings};
 use tracing::{info, warn};
 
-use crate::settings::Settings;
+settings! {
+    /// Settings of TLS, the same for all ports of a process.
+    pub struct TlsSettings {
+        /// Certificate for TLS, a PEM file with the whole chain. Without it a self-signed one is made when the first
+        /// client comes over TLS, which the official clients accept.
+        pub cert_path: Option<PathBuf> = "tlsCertPath", None, Restart;
+        /// Private key of that certificate, a PEM file.
+        pub key_path: Option<PathBuf> = "tlsKeyPath", None, Restart;
+        /// Time between two looks at these files. A new certificate counts for connections that come later.
+        pub watch_interval: Duration as Millis<100> = "tlsCertWatchIntervalMs", Duration::from_secs(10), Restart;
+    }
+}
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +48,13 @@ pub enum TlsError {
     Certificate(String),
 }
 
-/// The first byte of a TLS connection, a handshake record. HTTP/2 begins with "PRI".
-pub(crate) const FIRST_BYTE: u8 = 0x16;
+/// The first byte of a TLS connection, a handshake record. HTTP/2 begins with "PRI", and a frame with the top of a length
+/// below 16 MiB, which is 0.
+pub const FIRST_BYTE: u8 = 0x16;
 
 /// What TLS connections begin with, now.
-pub(crate) struct Tls {
+#[derive(Debug, Default)]
+pub struct Tls {
     /// Chain and key, if there are any.
     files: Option<(PathBuf, PathBuf)>,
     /// Empty until the self-signed certificate is needed: to make one takes longer than everything else at the start.
@@ -51,8 +65,20 @@ pub(crate) struct Tls {
 type Files = (Vec<u8>, Vec<u8>);
 
 impl Tls {
-    pub(crate) fn new(settings: &Settings) -> Result<Tls, TlsError> {
-        let files = match (&settings.tls_cert_path, &settings.tls_key_path) {
+    /// Reads the certificate, and from then on takes a new one within the interval of the settings. Needs a runtime.
+    ///
+    /// # Errors
+    /// Names the file that is missing or holds something else.
+    pub fn start(settings: &TlsSettings) -> Result<Arc<Tls>, TlsError> {
+        let tls = Arc::new(Tls::new(settings)?);
+        if let Some(files) = tls.files.clone() {
+            tokio::spawn(watch(Arc::downgrade(&tls), files, settings.watch_interval));
+        }
+        Ok(tls)
+    }
+
+    fn new(settings: &TlsSettings) -> Result<Tls, TlsError> {
+        let files = match (&settings.cert_path, &settings.key_path) {
             (Some(chain), Some(key)) => Some((chain.clone(), key.clone())),
             (None, None) => None,
             _ => return Err(TlsError::Half),
@@ -65,9 +91,12 @@ impl Tls {
     }
 
     /// For one more connection.
-    pub(crate) async fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
+    ///
+    /// # Errors
+    /// A self-signed certificate could not be made.
+    pub async fn config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         if let Some(config) = &*self.config.lock() {
-            return Ok(TlsAcceptor::from(config.clone()));
+            return Ok(config.clone());
         }
         let tls = self.clone();
         let made = tokio::task::spawn_blocking(move || {
@@ -78,21 +107,7 @@ impl Tls {
             }
             Ok(config.clone().expect("it was made above"))
         });
-        let config = made.await.map_err(|error| TlsError::Certificate(error.to_string()))??;
-        Ok(TlsAcceptor::from(config))
-    }
-
-    /// Takes new files as they come, until it is dropped. What cannot be used changes nothing.
-    pub(crate) async fn watch(self: Arc<Self>, interval: Duration) {
-        let Some(files) = self.files.clone() else { return std::future::pending().await };
-        let mut seen = None;
-        loop {
-            let files = files.clone();
-            let tls = self.clone();
-            let looked = tokio::task::spawn_blocking(move || tls.look(&files, seen)).await;
-            seen = looked.unwrap_or_default();
-            tokio::time::sleep(interval).await;
-        }
+        made.await.map_err(|error| TlsError::Certificate(error.to_string()))?
     }
 
     /// Takes files that are not those seen before; the answer is what was seen now.
@@ -122,6 +137,17 @@ impl Tls {
     }
 }
 
+/// Takes new files as they come, until nobody needs them. What cannot be used changes nothing.
+async fn watch(tls: Weak<Tls>, files: (PathBuf, PathBuf), interval: Duration) {
+    let mut seen = None;
+    while let Some(tls) = tls.upgrade() {
+        let files = files.clone();
+        let looked = tokio::task::spawn_blocking(move || tls.look(&files, seen)).await;
+        seen = looked.unwrap_or_default();
+        tokio::time::sleep(interval).await;
+    }
+}
+
 fn read((chain, key): &(PathBuf, PathBuf)) -> Result<Files, TlsError> {
     let read = |path: &Path| {
         let wrong = |error: std::io::Error| TlsError::File { path: path.to_owned(), reason: error.to_string() };
@@ -139,6 +165,7 @@ fn config_with((chain, key): Identity) -> Result<Arc<ServerConfig>, TlsError> {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().map_err(wrong)?;
     let mut config = config.with_no_client_auth().with_single_cert(chain, key).map_err(wrong)?;
+    // Clients of gRPC insist on it; those of remoting offer nothing, and get nothing.
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
@@ -174,17 +201,17 @@ fn self_signed() -> Result<Identity, TlsError> {
 mod tests {
     use super::*;
 
-    fn why(settings: &Settings) -> String {
+    fn why(settings: &TlsSettings) -> String {
         Tls::new(settings).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
     fn a_certificate_is_made_or_read_and_mistakes_are_named() {
-        assert_eq!(why(&Settings::default()), "");
+        assert_eq!(why(&TlsSettings::default()), "");
         let dir = tempfile::tempdir().unwrap();
         let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
         let both =
-            Settings { tls_cert_path: Some(chain.clone()), tls_key_path: Some(key.clone()), ..Settings::default() };
+            TlsSettings { cert_path: Some(chain.clone()), key_path: Some(key.clone()), ..TlsSettings::default() };
         assert!(why(&both).contains("chain.pem"), "{}", why(&both));
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         std::fs::write(&chain, made.cert.pem()).unwrap();
@@ -192,7 +219,7 @@ mod tests {
         assert!(why(&both).contains("key.pem"), "{}", why(&both));
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         assert_eq!(why(&both), "");
-        assert!(why(&Settings { tls_key_path: None, ..both }).contains("go together"));
+        assert!(why(&TlsSettings { key_path: None, ..both }).contains("go together"));
     }
 
     #[test]
@@ -205,8 +232,8 @@ mod tests {
             std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
         };
         write();
-        let (tls_cert_path, tls_key_path) = (Some(files.0.clone()), Some(files.1.clone()));
-        let tls = Tls::new(&Settings { tls_cert_path, tls_key_path, ..Settings::default() }).unwrap();
+        let (cert_path, key_path) = (Some(files.0.clone()), Some(files.1.clone()));
+        let tls = Tls::new(&TlsSettings { cert_path, key_path, ..TlsSettings::default() }).unwrap();
         let current = || tls.config.lock().clone().unwrap();
         let seen = tls.look(&files, None);
         let first = current();
