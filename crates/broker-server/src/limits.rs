@@ -14,3 +14,6 @@ pub(crate) const ROUTES_KEPT: usize = 20_000;
 
 /// How long a name server may think about a route: a client waits for three seconds.
 pub(crate) const ROUTE_TIME: Duration = Duration::from_secs(1);
+
+/// How long a call that deletes old messages at once waits for that.
+pub(crate) const CLEAN_WAIT: Duration = Duration::from_secs(3);

@@ -129,6 +129,8 @@ settings! {
         pub server_load_balancer: bool = "serverLoadBalancerEnable", true, Live;
         /// Whether a pull may wait for messages.
         pub long_polling: bool = "longPollingEnable", true, Live;
+        /// Most messages of an answer to a pull, whatever the client asks for.
+        pub pull_messages_max: i32 as Between<1, 10000> = "maxTransferCountOnMessageInMemory", 32, Live;
         /// Resets of offsets take effect at the broker. Otherwise clients that are online are told to move.
         pub server_side_reset: bool = "useServerSideResetOffset", true, Live;
         /// Time between two registrations with the name servers.
@@ -272,6 +274,7 @@ impl Settings {
                 server_load_balancer: self.server_load_balancer,
             },
             long_polling: self.long_polling,
+            pull_messages_max: self.pull_messages_max,
             flush_timeout: self.sync_flush_timeout,
             server_side_reset: self.server_side_reset,
             session_timeout: self.channel_expired,

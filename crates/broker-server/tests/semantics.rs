@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use protocol::request::{
-    NotifyConsumerIdsChanged, Request, ResetOffset, ResetOffsetHeader, UnregisterClient, UnregisterClientHeader,
+    NotifyConsumerIdsChanged, OffsetReply, QueryConsumerOffset, QueryConsumerOffsetHeader, Request, ResetOffset,
+    ResetOffsetHeader, UnregisterClient, UnregisterClientHeader,
 };
 use protocol::{code, name, properties};
 use testkit::{Batch, Client, Message, Node, Pull, Pulled, Refused, eventually};
@@ -109,6 +110,43 @@ async fn a_pull_commits_and_an_unknown_group_stands_nowhere() {
     client.pull(&Pull { group: "G", commit: Some(1), ..Pull::from("T", 0, 1) }).await.expect("it is answered");
     assert_eq!(client.committed("G", "T", 0).await, Ok(1));
     node.stop().await;
+}
+
+/// Clients that find no offset ask for the end of the queue, and would skip what arrives between the two questions.
+#[tokio::test]
+async fn a_new_group_begins_at_the_end_of_an_empty_queue_whatever_arrives_meanwhile() {
+    let node = node().await;
+    let client = node.client().await;
+    client.send("T", 0, &Message::new("b")).await.expect("it is stored");
+    let begin = async |topic, queue_id| {
+        let header = QueryConsumerOffsetHeader { consumer_group: "G", topic, queue_id, set_zero_if_not_found: None };
+        client.ask::<QueryConsumerOffset>(&header).await
+    };
+    for queue in [0, 1, 3] {
+        let answer = begin("T", queue).await;
+        assert_eq!((answer.code, answer.header::<OffsetReply>().map(|reply| reply.offset)), (0, Ok(0)), "{queue}");
+    }
+    for (topic, queue) in [("T", 4), ("T", -1), ("U", 0)] {
+        assert_eq!(begin(topic, queue).await.code, code::QUERY_NOT_FOUND.0, "{topic} {queue}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_a_pull_has_32_messages_unless_the_settings_say_otherwise() {
+    for (setting, count) in [(None, 32), (Some(40), 40)] {
+        let node = Node::start_with(Default::default(), |settings| {
+            settings.pull_messages_max = setting.unwrap_or(settings.pull_messages_max);
+        })
+        .await;
+        let client = node.client().await;
+        for _ in 0..50 {
+            client.send("T", 0, &Message::new("b")).await.expect("it is stored");
+        }
+        let pulled = client.pull(&Pull { max: 50, ..Pull::from("T", 0, 0) }).await.expect("the queue can be read");
+        assert_eq!((pulled.messages.len(), pulled.next), (count, count as i64));
+        node.stop().await;
+    }
 }
 
 /// Waits for a message in a queue.

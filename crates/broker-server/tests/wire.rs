@@ -9,9 +9,10 @@ use broker_server::{Node, Remote, Settings};
 use parking_lot::Mutex;
 use protocol::body::{CheckClientRequest, ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
 use protocol::request::{
-    CheckClientConfig, GetConsumerRunningInfo, HeartBeat, NoFields, NotifyConsumerIdsChanged, PullMessage,
-    PullMessageHeader, PullMessageReply, PushReply, PushReplyHeader, Request, SendMessageHeader, SendMessageReply,
-    SendMessageV2Header, SendReply, SendReplyV2,
+    CheckClientConfig, GetConsumerRunningInfo, GetGroupConfig, GroupHeader, HeartBeat, NoFields,
+    NotifyConsumerIdsChanged, PullMessage, PullMessageHeader, PullMessageReply, PushReply, PushReplyHeader,
+    RecallMessage, RecallMessageHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
+    SendReply, SendReplyV2,
 };
 use protocol::{Frame, code, json, properties};
 use remoting::{Answer, NoParked, Peer, Pool, Response, Service};
@@ -138,6 +139,42 @@ async fn a_reply_reaches_the_client_that_asked_and_is_kept() {
     }
     assert_eq!(bench.kept(), 2);
     bench.node.stop().await;
+}
+
+/// Clients trace a recall only if the answer says the region, whatever came of it.
+#[tokio::test]
+async fn a_recall_says_the_region_whatever_comes_of_it() {
+    let bench = Bench::start(|_| {}).await;
+    let mut text = String::new();
+    properties::push(&mut text, properties::UNIQUE_KEY, "a key");
+    properties::push(&mut text, "TIMER_DELAY_SEC", "60");
+    let header = SendMessageHeader {
+        topic: "T",
+        default_topic: Some("TBW102"),
+        default_topic_queue_nums: Some(1),
+        properties: Some(&text),
+        ..SendMessageHeader::default()
+    };
+    let sent = bench.call(Frame::request(SendMessage::CODE, &header).with_body("later")).await;
+    let handle = sent.header::<SendMessageReply<'_>>().unwrap().recall_handle.expect("it waits").to_owned();
+    for (topic, expected) in [("T", code::SUCCESS), ("other", code::TOPIC_NOT_EXIST)] {
+        let header = RecallMessageHeader { producer_group: None, topic, recall_handle: &handle };
+        let answer = bench.call(Frame::request(RecallMessage::CODE, &header)).await;
+        assert_eq!((answer.code, answer.fields.get("MSG_REGION")), (expected.0, Some("DefaultRegion")), "{answer:?}");
+    }
+    bench.node.stop().await;
+}
+
+/// Java's proxy asks so before it lets a new group receive.
+#[tokio::test]
+async fn a_group_that_is_asked_for_is_made_where_that_is_allowed() {
+    for (auto_create, expected) in [(true, code::SUCCESS), (false, code::SUBSCRIPTION_GROUP_NOT_EXIST)] {
+        let bench = Bench::start(|settings| settings.auto_create_group = auto_create).await;
+        let answer = bench.call(Frame::request(GetGroupConfig::CODE, &GroupHeader { group: "new" })).await;
+        assert_eq!(answer.code, expected.0, "{answer:?}");
+        assert_eq!(bench.node.broker().groups().get("new").is_some(), auto_create);
+        bench.node.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,8 @@ pub struct Config {
     pub pop: PopConfig,
     /// Whether pulls may wait for messages.
     pub long_polling: bool,
+    /// Most messages of an answer to a pull.
+    pub pull_messages_max: i32,
     /// Time between two saves of consumer offsets into the log: what a crash may make consumers see again.
     pub offset_interval: Duration,
     /// Time between two copies of all tables into files.
@@ -141,6 +143,7 @@ impl Config {
             transaction_checks_max: 15,
             pop: PopConfig::default(),
             long_polling: true,
+            pull_messages_max: 32,
             offset_interval: Duration::from_millis(200),
             snapshot_interval: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(5),

@@ -1,8 +1,5 @@
 //! Bounds of what one request may take.
 
-/// Most messages one pull returns, whatever the client asks for.
-pub(crate) const PULL_MESSAGES_MAX: usize = 1024;
-
 /// Bytes after which a pull stops adding messages; the first always fits. Four times Java's
 /// `maxTransferBytesOnMessageInMemory`, because a slice of the log costs nothing to hand out.
 pub(crate) const PULL_BYTES_MAX: usize = 1024 * 1024;

@@ -34,8 +34,8 @@ struct Queues {
 pub enum QueryOffset {
     /// The group stands here.
     At(i64),
-    /// It has never committed; by RocketMQ's rules it may start at 0.
-    StartAtZero,
+    /// It has never committed, and starts here.
+    StartAt(i64),
     /// It has never committed, and the client decides.
     Unknown,
 }

@@ -12,7 +12,7 @@ use store::{Queue, QueueOffset};
 use tokio::time::Instant;
 
 use crate::filter::Filter;
-use crate::limits::{PULL_MESSAGES_MAX, SUSPEND_MS_MAX};
+use crate::limits::SUSPEND_MS_MAX;
 use crate::select::Selection;
 use crate::{Broker, Error, FilterText, Forbidden};
 
@@ -155,7 +155,7 @@ impl Broker {
             group,
             filter,
             offset: request.offset,
-            max_messages: request.max_messages.clamp(1, PULL_MESSAGES_MAX as i32) as usize,
+            max_messages: request.max_messages.min(self.config().pull_messages_max).max(1) as usize,
             deadline: suspend.map(|wait| Instant::now() + wait),
             topic_sys_flag: config.topic_sys_flag,
             reset: self.offsets.take_reset(request.topic, request.group, request.queue_id),

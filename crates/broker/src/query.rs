@@ -63,17 +63,23 @@ impl Broker {
 
     /// Where a group stands, by RocketMQ's rules for a group that never committed.
     ///
-    /// Such a group starts at 0 only while the first message is still young enough to be in memory; otherwise the
-    /// client decides. Source: `ConsumerManageProcessor.queryConsumerOffset`.
+    /// Such a group starts at 0 while the first message is still young enough to be in memory, and where a queue is
+    /// empty; otherwise the client decides. Source: `ConsumerManageProcessor.queryConsumerOffset`. Java 5 leaves an
+    /// empty queue to the client, too, which then asks for the end: a message that arrives meanwhile is skipped.
     pub async fn query_offset(&self, topic: &str, group: &str, queue_id: i32) -> Result<QueryOffset, Error> {
         if let Some(offset) = self.offsets.get(topic, group, queue_id) {
             return Ok(QueryOffset::At(offset));
         }
         let Some(queue) = u32::try_from(queue_id).ok().and_then(|id| self.store.find_queue(topic, id)) else {
-            return Ok(QueryOffset::Unknown);
+            let topic = self.topics.get(topic);
+            let exists = topic.is_some_and(|topic| (0..topic.config().read_queue_nums).contains(&queue_id));
+            return Ok(if exists { QueryOffset::StartAt(0) } else { QueryOffset::Unknown });
         };
-        let young = self.is_first_young(&queue).await?;
-        Ok(if young { QueryOffset::StartAtZero } else { QueryOffset::Unknown })
+        let end = queue.max_offset().0 as i64;
+        if queue.min_offset().0 as i64 == end {
+            return Ok(QueryOffset::StartAt(end));
+        }
+        Ok(if self.is_first_young(&queue).await? { QueryOffset::StartAt(0) } else { QueryOffset::Unknown })
     }
 
     /// Offsets of all queues of a topic.

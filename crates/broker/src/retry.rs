@@ -34,7 +34,7 @@ impl Broker {
     /// See [`Error`]; nothing was stored.
     pub async fn send_back(&self, back: &SendBack) -> Result<Option<Appended>, Error> {
         self.check_running()?;
-        let group = self.groups.get(&back.group).ok_or_else(|| Error::UnknownGroup(back.group.clone()))?;
+        let group = self.groups.require(&back.group)?;
         if !perm::is_writeable(self.config().permission) {
             return Err(self.broker_forbids("writes"));
         }

@@ -296,7 +296,7 @@ impl Broker {
         message: &NewMessage<'_>,
     ) -> Result<(Arc<Topic>, i32), Error> {
         let Some(group) = topic.name().strip_prefix(name::RETRY_PREFIX) else { return Ok((topic, queue_id)) };
-        let config = self.groups.get(group).ok_or_else(|| Error::UnknownGroup(group.to_owned()))?;
+        let config = self.groups.require(group)?;
         let max = message.max_reconsume_times.unwrap_or(config.retry_max_times);
         let ordered = message.reconsume_times > 0 && self.locks.is_ordered(group, self.now_ms());
         if message.reconsume_times <= max && !ordered {

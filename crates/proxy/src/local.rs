@@ -207,8 +207,7 @@ impl Local {
 
     pub(crate) async fn committed(&self, at: QueueAt<'_>, group: &str) -> Result<Option<i64>, Refusal> {
         Ok(match self.broker.query_offset(at.topic, group, at.id).await? {
-            QueryOffset::At(offset) => Some(offset),
-            QueryOffset::StartAtZero => Some(0),
+            QueryOffset::At(offset) | QueryOffset::StartAt(offset) => Some(offset),
             QueryOffset::Unknown => None,
         })
     }

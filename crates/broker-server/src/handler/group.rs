@@ -51,9 +51,11 @@ pub(crate) fn all(call: &Call) -> Outcome {
     Ok(Response { fields, ..Response::ok().with_body(json::to_vec(&table)) })
 }
 
+/// Makes a group that is not there, where that is allowed: Java's proxy asks before it lets a new group receive. Source:
+/// `AdminBrokerProcessor.getSubscriptionGroup`.
 pub(crate) fn get(call: &Call) -> Outcome {
     let header: GroupHeader<'_> = call.frame.header()?;
-    let group = call.broker().groups().get(header.group).ok_or_else(|| {
+    let group = call.broker().groups().require(header.group).map_err(|_| {
         let remark = format!("No group in this broker. group: {}", header.group);
         Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark)
     })?;

@@ -20,7 +20,7 @@ pub(crate) async fn query(call: Call) -> Outcome {
         _ if header.set_zero_if_not_found == Some(false) => {
             return Err(not_found("Not found, do not set to zero, maybe this group boot first"));
         }
-        QueryOffset::StartAtZero => 0,
+        QueryOffset::StartAt(offset) => offset,
         QueryOffset::Unknown => {
             return Err(not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first"));
         }

@@ -11,7 +11,7 @@ use protocol::request::{
     ConsumerSendBackHeader, RecallMessageHeader, RecallMessageReply, Request, SendMessage, SendMessageHeader,
     SendMessageReply, SendMessageV2Header, SendReply,
 };
-use protocol::{Frame, HeaderError, id};
+use protocol::{Frame, HeaderError, id, properties};
 use remoting::{Answer, Outbox, Peer, ReplyTo, Response};
 use tokio::time::Instant;
 
@@ -134,7 +134,19 @@ pub(crate) async fn send_back(call: Call) -> Outcome {
     Ok(Response::ok())
 }
 
+/// Says the region whatever comes of it: clients trace a recall, also one that was refused, only if it is there. Source:
+/// `DefaultRecallMessageTraceHook`.
 pub(crate) async fn recall(call: Call) -> Outcome {
+    let mut outcome = recall_now(&call).await;
+    let response = match &mut outcome {
+        Ok(response) => response,
+        Err(Refusal(response)) => response,
+    };
+    response.fields.push(properties::MSG_REGION, &call.broker().config().region);
+    outcome
+}
+
+async fn recall_now(call: &Call) -> Outcome {
     let header: RecallMessageHeader<'_> = call.frame.header()?;
     let (born_host, store_host) = (canonical(call.peer.remote()), call.context.store_host(&call.peer));
     let recalled = call.broker().recall(header.topic, header.recall_handle, born_host, store_host)?;

@@ -371,7 +371,8 @@ impl PopLite {
             return Ok(There::Nothing);
         }
         let (pop_ms, invisible_ms) = (popped.pop_ms, self.invisible_ms);
-        let counts = reading.batch(|batch| batch.hand_out(attempt_id, pop_ms, invisible_ms, &offsets).clone());
+        let counts =
+            reading.batch(|batch| batch.hand_out(attempt_id, pop_ms, invisible_ms, &offsets, Vec::new).clone());
         broker.lite.lines.look_at(pop_ms.saturating_add(invisible_ms), (self.group.clone(), name.clone()));
         let broker_name: Arc<str> = broker.config().broker_name.as_str().into();
         let bytes = found.iter().map(|(_, record)| record.len()).sum();
@@ -405,7 +406,7 @@ impl PopLite {
         let (min, next) = (queue.min_offset().0 as i64, queue.next_offset().0 as i64);
         let offset = match broker.query_offset(name, group, 0).await? {
             crate::QueryOffset::At(offset) => offset.clamp(min, next),
-            crate::QueryOffset::StartAtZero => 0,
+            crate::QueryOffset::StartAt(offset) => offset,
             crate::QueryOffset::Unknown => (queue.max_offset().0 as i64 - 1).max(min),
         };
         if broker.offsets.get(name, group, 0) != Some(offset) {

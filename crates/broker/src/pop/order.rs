@@ -3,8 +3,9 @@
 //! The group's offset stays before the first message that is not acked; nothing more of the queue is handed out while
 //! one of the last batch is invisible. What was not acked in time comes again from the queue itself.
 //!
-//! Source: `ConsumerOrderInfoManager`. Unlike Java, a message that was acked is not handed out again when one before it
-//! was not.
+//! Source: `ConsumerOrderInfoManager`. A message that was acked is handed out again when one of its message group
+//! before it is, so that whoever reads a group always reads it in order; messages without a group are one group. With
+//! Java it comes again whatever its group.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,13 +98,16 @@ impl Batch {
         self.counts.get(&offset).copied().unwrap_or(0)
     }
 
-    /// Hands out messages: the state becomes that of the new batch. Those that were acked before stay acked.
+    /// Hands out messages: the state becomes that of the new batch. Those that were acked before stay acked, but for
+    /// those behind an open one of their group. The groups are asked for if that matters: one for each message, or none
+    /// where that does not count.
     pub(crate) fn hand_out(
         &mut self,
         attempt_id: Option<&str>,
         pop_ms: i64,
         invisible_ms: i64,
         offsets: &[i64],
+        groups: impl FnOnce() -> Vec<String>,
     ) -> &BTreeMap<i64, i32> {
         let first = offsets.first().copied().unwrap_or(0);
         let again = attempt_id.is_some() && self.attempt_id.as_deref() == attempt_id;
@@ -112,9 +116,13 @@ impl Batch {
         let last = offsets.last().copied().unwrap_or(0);
         let acked_before = (0..self.offsets.len()).filter(|at| self.is_acked(*at)).map(|at| self.offset(at));
         let known: Vec<i64> = acked_before.chain(self.ahead.iter().copied()).collect();
+        let groups = if known.is_empty() { Vec::new() } else { groups() };
+        let mut open: Vec<&str> = Vec::new();
         for (at, offset) in offsets.iter().enumerate() {
-            if known.contains(offset) {
-                acked |= 1 << at;
+            let group = groups.get(at).map(String::as_str);
+            match known.contains(offset) && !group.is_some_and(|group| open.contains(&group)) {
+                true => acked |= 1 << at,
+                false => open.extend(group),
             }
             if self.place_of(*offset).is_none() {
                 continue;
@@ -135,7 +143,8 @@ impl Batch {
             counts,
             used_ms: pop_ms,
             acked,
-            ahead: known.into_iter().filter(|offset| *offset > last).collect(),
+            // Nobody knows the groups of those, so where there are groups they come again.
+            ahead: known.into_iter().filter(|offset| *offset > last && open.is_empty()).collect(),
             // One that is longer only loses its effect.
             attempt_id: attempt_id.filter(|id| id.len() <= ATTEMPT_ID_BYTES_MAX).map(str::to_owned),
         };
@@ -331,7 +340,7 @@ mod tests {
     fn a_batch_blocks_until_it_is_acked_or_visible() {
         let mut batch = Batch::default();
         assert_eq!(batch.blocked_until(None, 0), None);
-        assert!(batch.hand_out(Some("a"), 100, 50, &[7, 8, 10]).is_empty());
+        assert!(batch.hand_out(Some("a"), 100, 50, &[7, 8, 10], Vec::new).is_empty());
         assert_eq!(batch.blocked_until(None, 149), Some(150));
         assert_eq!(batch.blocked_until(Some("b"), 149), Some(150));
         assert_eq!(batch.blocked_until(Some("a"), 100), None);
@@ -351,50 +360,68 @@ mod tests {
     #[test]
     fn what_comes_again_is_counted_and_what_was_acked_stays_so() {
         let mut batch = Batch::default();
-        batch.hand_out(Some("a"), 100, 50, &[7, 8]);
+        batch.hand_out(Some("a"), 100, 50, &[7, 8], Vec::new);
         batch.ack(8, 100, 110);
-        assert!(batch.hand_out(Some("a"), 120, 50, &[7, 8, 9]).is_empty(), "the same attempt");
+        assert!(batch.hand_out(Some("a"), 120, 50, &[7, 8, 9], Vec::new).is_empty(), "the same attempt");
         assert!(batch.has_acked(8) && !batch.has_acked(7) && !batch.has_acked(9));
-        let counts = batch.hand_out(Some("b"), 200, 50, &[7, 8, 9]).clone();
+        let counts = batch.hand_out(Some("b"), 200, 50, &[7, 8, 9], Vec::new).clone();
         assert_eq!(counts, BTreeMap::from([(7, 1), (8, 1), (9, 1)]));
-        assert_eq!(batch.hand_out(None, 300, 50, &[7, 8]).get(&7), Some(&2));
+        assert_eq!(batch.hand_out(None, 300, 50, &[7, 8], Vec::new).get(&7), Some(&2));
         assert_eq!(batch.ack(7, 300, 301), Acked::Next(9));
     }
 
     #[test]
     fn a_shorter_batch_does_not_forget_what_was_acked_behind_it() {
         let mut batch = Batch::default();
-        batch.hand_out(None, 100, 50, &[0, 1, 2, 3, 5]);
+        batch.hand_out(None, 100, 50, &[0, 1, 2, 3, 5], Vec::new);
         for offset in [1, 3, 5] {
             assert_eq!(batch.ack(offset, 100, 101), Acked::Next(0));
         }
-        batch.hand_out(None, 200, 50, &[0]);
+        batch.hand_out(None, 200, 50, &[0], Vec::new);
         assert!(batch.has_acked(1) && !batch.has_acked(2));
         assert_eq!(batch.ack(0, 200, 201), Acked::Next(2));
-        batch.hand_out(None, 300, 50, &[2]);
+        batch.hand_out(None, 300, 50, &[2], Vec::new);
         assert_eq!(batch.ack(2, 300, 301), Acked::Next(4));
-        batch.hand_out(None, 400, 50, &[4, 5, 6]);
+        batch.hand_out(None, 400, 50, &[4, 5, 6], Vec::new);
         assert!(batch.has_acked(5) && !batch.has_acked(6));
         assert!(batch.ahead.is_empty());
     }
 
     #[test]
+    fn what_was_acked_comes_again_behind_an_open_message_of_its_group() {
+        let groups = |names: &'static str| move || names.split(' ').map(str::to_owned).collect();
+        let mut batch = Batch::default();
+        batch.hand_out(None, 100, 50, &[0, 1, 2, 3], || panic!("nothing was acked yet"));
+        for offset in [1, 2, 3] {
+            batch.ack(offset, 100, 101);
+        }
+        batch.hand_out(None, 200, 50, &[0, 1, 2, 3, 4], groups("x y x y y"));
+        assert_eq!([0, 1, 2, 3, 4].map(|offset| batch.has_acked(offset)), [false, true, false, true, false]);
+        assert_eq!(batch.ack(0, 200, 201), Acked::Next(2));
+        assert_eq!(batch.ack(4, 200, 201), Acked::Next(2));
+        // There is no room for the others: what is said about them would not hold for their groups.
+        batch.hand_out(None, 300, 50, &[2], groups("x"));
+        assert!(!batch.has_acked(3) && !batch.has_acked(4));
+        assert_eq!(batch.ack(2, 300, 301), Acked::Next(3));
+    }
+
+    #[test]
     fn a_batch_that_was_acked_is_done() {
         let mut batch = Batch::default();
-        batch.hand_out(None, 100, 50, &[7, 8]);
+        batch.hand_out(None, 100, 50, &[7, 8], Vec::new);
         batch.ack(7, 100, 101);
         assert!(!batch.is_done());
         batch.ack(8, 100, 101);
         assert!(batch.is_done());
         // The offset was lost with the end of the log, the state was not.
-        batch.hand_out(None, 200, 50, &[7, 8]);
+        batch.hand_out(None, 200, 50, &[7, 8], Vec::new);
         assert!(batch.is_done() && batch.blocked_until(None, 201).is_none());
     }
 
     #[test]
     fn the_table_has_the_names_of_java() {
         let orders = Orders::default();
-        orders.find_or_make("T", "G").lock().batches.entry(3).or_default().hand_out(Some("x"), 5, 6, &[7, 9]);
+        orders.find_or_make("T", "G").lock().batches.entry(3).or_default().hand_out(Some("x"), 5, 6, &[7, 9], Vec::new);
         let text = serde_json::to_string(&orders.to_table()).unwrap();
         assert_eq!(text, r#"{"table":{"T@G":{"3":{"popTime":5,"i":6,"o":[7,2],"l":5,"cm":0,"a":"x"}}}}"#);
         let again = Orders::default();

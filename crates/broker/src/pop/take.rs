@@ -348,7 +348,7 @@ impl Pop {
             return false;
         }
         let offsets: Vec<i64> = selected.entries.iter().map(|entry| entry.queue_offset.0 as i64).collect();
-        batch.hand_out(attempt_id, pop_ms, self.invisible_ms, &offsets);
+        batch.hand_out(attempt_id, pop_ms, self.invisible_ms, &offsets, || message_groups(selected));
         // A crash may have taken the offset behind what the state knows to be acked.
         if batch.is_done() {
             broker.offsets.commit(topic.name(), group, queue_id, selected.next);
@@ -418,6 +418,17 @@ impl Pop {
             messages: taken.messages,
         }
     }
+}
+
+/// The message group of each record, empty for those that have none.
+fn message_groups(selected: &Selected) -> Vec<String> {
+    let (slices, entries) = (selected.slices.clone(), selected.entries.clone());
+    let mut selected = Selected { slices, entries, ..Selected::default() };
+    let group = |record: &Bytes| {
+        let view = RecordView::parse(record).ok()?;
+        view.property(properties::SHARDING_KEY).map(str::to_owned)
+    };
+    selected.records().map(|(_, record)| group(&record).unwrap_or_default()).collect()
 }
 
 /// A record of a retry topic as one of the topic that was popped, with its receipt. Source:

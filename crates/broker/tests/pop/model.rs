@@ -43,6 +43,16 @@ impl Model {
         if order { &mut self.ordered } else { &mut self.plain }
     }
 
+    /// In order, what was acked behind a message that is handed out may come again, and at any time.
+    fn reopen_behind(&mut self, open: &Receipt) {
+        for message in self.ordered.values_mut().filter(|message| message.acked) {
+            let Some((receipt, visible_ms)) = &mut message.last else { continue };
+            if receipt.queue_id == open.queue_id && receipt.queue_offset > open.queue_offset {
+                (message.acked, message.acked_late, *visible_ms) = (false, true, 0);
+            }
+        }
+    }
+
     pub(crate) fn crashed(&mut self, at_ms: i64) {
         let last_moment = at_ms - LAST_MOMENT_MS..=at_ms;
         for message in self.plain.values_mut().chain(self.ordered.values_mut()) {
@@ -66,6 +76,9 @@ pub(crate) fn delivered(model: &mut Model, order: bool, found: &[PoppedMessage],
         }
         (message.acked, message.acked_late, message.touched_ms) = (false, false, now_ms);
         message.last = Some((one.receipt.clone(), one.receipt.visible_ms()));
+        if order {
+            model.reopen_behind(&one.receipt);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ struct Seen {
     perhaps_acked: bool,
     /// A crash may have forgotten what was done with it last: it may come early, or again, once.
     forgotten: bool,
+    /// When what was delivered last was stored again, if it was.
+    stored_again_ms: Option<i64>,
     /// A crash may have forgotten that it was stored again: there may be two of it from then on.
     doubled: bool,
     deliveries: u32,
@@ -48,10 +51,16 @@ impl Seen {
     /// Before anything new is done with it.
     fn touch(&mut self, lives: &Lives, now_ms: i64) {
         self.forgotten |= lives.may_forget(self.touched_ms);
-        // What is popped in order comes again from where it is.
-        let is_stored_again = self.receipt.as_ref().is_some_and(|receipt| !receipt.is_order()) && !self.acked;
-        self.doubled |= is_stored_again && lives.may_repeat(self.visible_ms, now_ms);
+        // The one before as well: it may have been delivered before the crash that made a second one of it.
+        let mut stored_again_ms = self.due_ms().into_iter().chain(self.stored_again_ms);
+        self.doubled |= stored_again_ms.any(|due_ms| lives.may_repeat(due_ms, now_ms));
         self.touched_ms = now_ms;
+    }
+
+    /// When it is stored again. What is popped in order comes again from where it is.
+    fn due_ms(&self) -> Option<i64> {
+        let is_stored_again = self.receipt.as_ref().is_some_and(|receipt| !receipt.is_order()) && !self.acked;
+        is_stored_again.then_some(self.visible_ms)
     }
 }
 
@@ -70,6 +79,22 @@ struct Model {
     seen: HashMap<Id, Seen>,
     /// Offsets by queue whose acks were asked for.
     done: BTreeMap<i32, BTreeSet<i64>>,
+    /// By queue and offset, of what is popped in order.
+    places: BTreeMap<(i32, i64), Id>,
+}
+
+impl Model {
+    /// In order, what was acked behind a message that is handed out may come again, and at any time.
+    fn reopen_behind(&mut self, id: Id, receipt: &Receipt) {
+        let place = (receipt.queue_id, receipt.queue_offset);
+        self.places.insert(place, id);
+        for (_, behind) in self.places.range((Bound::Excluded(place), Bound::Included((receipt.queue_id, i64::MAX)))) {
+            let seen = self.seen.get_mut(behind).expect("it was delivered");
+            if seen.acked {
+                (seen.acked, seen.perhaps_acked, seen.visible_ms) = (false, true, 0);
+            }
+        }
+    }
 }
 
 impl Pops {
@@ -140,10 +165,14 @@ impl Pops {
             assert!(!early, "{group}: {id} came again at {at_ms}, early: {seen:?}, {lives:?}");
         }
         seen.again |= seen.acked;
+        seen.stored_again_ms = seen.due_ms();
         (seen.acked, seen.perhaps_acked, seen.forgotten) = (false, false, false);
         seen.visible_ms = receipt.visible_ms();
         seen.receipt = Some(receipt.clone());
         seen.deliveries += 1;
+        if self.order {
+            model.reopen_behind(id, receipt);
+        }
     }
 
     /// Of each queue come, in order, the first messages that are not acked.

@@ -2,6 +2,8 @@ package interop;
 
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageAccessor;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
@@ -36,6 +38,10 @@ final class Compat {
 
     static void createTopic(Env env, String topic, int queues, String type) {
         throw new Skip("4.x has no types of topics");
+    }
+
+    static String recall(DefaultMQProducer producer, String topic, SendResult sent) throws Exception {
+        throw new Skip("4.x does not recall");
     }
 
     static void prioritize(Message message, int priority) {

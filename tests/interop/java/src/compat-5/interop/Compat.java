@@ -3,6 +3,8 @@ package interop;
 import java.util.Map;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageRequestMode;
@@ -45,6 +47,11 @@ final class Compat {
         config.setAttributes(Map.of("+message.type", type));
         env.admin().createAndUpdateTopicConfig(env.brokerAddress(), config);
         env.awaitRoute(topic);
+    }
+
+    /** Returns the id of the message. */
+    static String recall(DefaultMQProducer producer, String topic, SendResult sent) throws Exception {
+        return producer.recallMessage(topic, sent.getRecallHandle());
     }
 
     static void prioritize(Message message, int priority) {

@@ -37,10 +37,7 @@ final class Consuming {
         String topic = env.topic("push", 4);
         var producer = env.producer();
         List<String> sent = sendNumbered(producer, topic, "before", 100);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("push"), topic, "*");
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
+        var got = env.collect(Env.unique("push"), topic);
         sent.addAll(sendNumbered(producer, topic, "after", 100));
         got.awaitExactly(sent, 45_000);
         for (MessageExt m : got.all()) {

@@ -101,11 +101,16 @@ final class Env extends Checks {
     }
 
     DefaultMQProducer newProducer() {
-        DefaultMQProducer producer = new DefaultMQProducer(unique("producer"));
-        producer.setNamesrvAddr(namesrv());
-        producer.setInstanceName(unique("p"));
+        DefaultMQProducer producer = prepared(new DefaultMQProducer(unique("producer")));
         // The default of three seconds is short for two cores that run everything at once.
         producer.setSendMsgTimeout(10_000);
+        return producer;
+    }
+
+    /** A producer that knows the cluster and ends with the scenario; it is not started. */
+    <P extends DefaultMQProducer> P prepared(P producer) {
+        producer.setNamesrvAddr(namesrv());
+        producer.setInstanceName(unique("p"));
         closing(producer::shutdown);
         return producer;
     }
@@ -123,6 +128,15 @@ final class Env extends Checks {
         }
         closing(consumer::shutdown);
         return consumer;
+    }
+
+    /** What a new consumer gets of a topic from now on. */
+    Collector collect(String group, String topic) throws Exception {
+        var got = new Collector();
+        var consumer = push(group, topic, "*");
+        consumer.registerMessageListener(got.concurrently());
+        consumer.start();
+        return got;
     }
 
     DefaultLitePullConsumer litePull(String group) {

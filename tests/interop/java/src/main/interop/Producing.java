@@ -282,10 +282,7 @@ final class Producing {
 
     private static void delayLevel(Env env) throws Exception {
         String topic = env.topic("delay-level", 1);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("delay-level"), topic, "*");
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
+        var got = env.collect(Env.unique("delay-level"), topic);
         var producer = env.producer();
         for (int level : new int[] {2, 1, 0}) {
             Message m = message(topic, "level" + level);

@@ -89,7 +89,9 @@ final class Pulling {
         env.closing(consumer::shutdown);
         MessageQueue queue = consumer.fetchSubscribeMessageQueues(topic).iterator().next();
         equal(PullStatus.NO_NEW_MSG, consumer.pull(queue, "*", 0, 10).getPullStatus(), "empty queue");
-        equal(-1L, consumer.fetchConsumeOffset(queue, true), "offset of a new group");
+        // With Java 4 and ours it begins at the end of an empty queue, with Java 5 the client has to ask for that end.
+        long begin = consumer.fetchConsumeOffset(queue, true);
+        that(begin == 0 || begin == -1, "offset of a new group: " + begin);
         List<String> sent = sendNumbered(producer, topic, "m", 20);
         env.stored(topic, 20);
         var result = consumer.pull(queue, "*", 5, 10);
@@ -121,5 +123,8 @@ final class Pulling {
         equal(PullStatus.FOUND, result.getPullStatus(), "status of the blocking pull");
         equal(List.of("late"), texts(result.getMsgFoundList()), "pulled");
         that(waited < 3000, "woken after " + waited + " ms");
+        sendNumbered(producer, topic, "more", 20);
+        env.stored(topic, 41);
+        equal(32, consumer.pull(queue, "*", 0, 40).getMsgFoundList().size(), "pulled of the 40 that were asked for");
     }
 }

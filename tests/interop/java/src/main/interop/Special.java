@@ -16,9 +16,11 @@ import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
+import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.utils.MessageUtil;
@@ -35,6 +37,7 @@ final class Special {
         .add("sql-filter", Special::sqlFilter)
         .add("timer-message", Special::timerMessage)
         .add("message-trace", Special::messageTrace)
+        .add("recall", Special::recall)
         .all;
 
     private static void requestReply(Env env) throws Exception {
@@ -60,9 +63,7 @@ final class Special {
     }
 
     private static TransactionMQProducer transactional(Env env, Map<String, AtomicInteger> checks) throws Exception {
-        var producer = new TransactionMQProducer(Env.unique("transaction"));
-        producer.setNamesrvAddr(env.namesrv());
-        producer.setInstanceName(Env.unique("t"));
+        var producer = env.prepared(new TransactionMQProducer(Env.unique("transaction")));
         producer.setTransactionListener(new TransactionListener() {
             @Override
             public LocalTransactionState executeLocalTransaction(Message m, Object arg) {
@@ -75,17 +76,13 @@ final class Special {
                 return text(m).startsWith("yes") ? LocalTransactionState.COMMIT_MESSAGE : LocalTransactionState.ROLLBACK_MESSAGE;
             }
         });
-        env.closing(producer::shutdown);
         producer.start();
         return producer;
     }
 
     private static void transaction(Env env) throws Exception {
         String topic = env.topic("transaction", 2);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("transaction"), topic, "*");
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
+        var got = env.collect(Env.unique("transaction"), topic);
         var producer = transactional(env, new ConcurrentHashMap<>());
         List<String> committed = new ArrayList<>();
         for (int i = 0; i < 20; i++) {
@@ -100,10 +97,7 @@ final class Special {
 
     private static void transactionCheck(Env env) throws Exception {
         String topic = env.topic("check", 1);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("check"), topic, "*");
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
+        var got = env.collect(Env.unique("check"), topic);
         Map<String, AtomicInteger> checks = new ConcurrentHashMap<>();
         var producer = transactional(env, checks);
         for (String body : List.of("yes", "no")) {
@@ -142,10 +136,7 @@ final class Special {
 
     private static void timerMessage(Env env) throws Exception {
         String topic = env.topic("timer", 1);
-        var got = new Collector();
-        var consumer = env.push(Env.unique("timer"), topic, "*");
-        consumer.registerMessageListener(got.concurrently());
-        consumer.start();
+        var got = env.collect(Env.unique("timer"), topic);
         long sent = System.currentTimeMillis();
         for (long delay : new long[] {5_000, 2_500}) {
             Message m = message(topic, "" + delay);
@@ -164,11 +155,7 @@ final class Special {
     /** What clients tell of a message: who sent it, who consumed it. Our own command shows it. */
     private static void messageTrace(Env env) throws Exception {
         String topic = env.topic("traced", 1);
-        var producer = new DefaultMQProducer(Env.unique("tracing"), null, true, null);
-        producer.setNamesrvAddr(env.namesrv());
-        producer.setInstanceName(Env.unique("p"));
-        env.closing(producer::shutdown);
-        producer.start();
+        var producer = tracing(env);
         String group = Env.unique("traced");
         var consumer = new DefaultMQPushConsumer(group, null, new AllocateMessageQueueAveragely(), true, null);
         consumer.setNamesrvAddr(env.namesrv());
@@ -182,16 +169,7 @@ final class Special {
         String id = producer.send(message(topic, "watched")).getMsgId();
         got.awaitExactly(List.of("watched"), 30_000);
         long begin = System.currentTimeMillis() - 600_000;
-        Env.await("both told of it", 30_000, () -> {
-            try {
-                var found = env.admin().queryMessage("RMQ_SYS_TRACE_TOPIC", id, 64, begin, Long.MAX_VALUE).getMessageList();
-                var kinds = found.stream().map(Env::text).flatMap(text -> text.lines()).toList();
-                return kinds.stream().anyMatch(line -> line.contains("Pub"))
-                    && kinds.stream().anyMatch(line -> line.contains("SubAfter"));
-            } catch (MQClientException none) {
-                return false;
-            }
-        });
+        Env.await("both told of it", 30_000, () -> told(env, id, begin, "Pub") && told(env, id, begin, "SubAfter"));
         String tool = System.getenv("ROCKETMQ_BIN");
         if (tool != null) {
             var shown = new ProcessBuilder(tool, "message", "trace", id, "--namesrv", env.namesrv(), "--json")
@@ -202,5 +180,43 @@ final class Special {
                 that(said.contains(part), part + " is not in " + said);
             }
         }
+    }
+
+    private static DefaultMQProducer tracing(Env env) throws Exception {
+        var producer = env.prepared(new DefaultMQProducer(Env.unique("tracing"), null, true, null));
+        producer.start();
+        return producer;
+    }
+
+    private static boolean told(Env env, String id, long begin, String kind) throws Exception {
+        try {
+            var found = env.admin().queryMessage("RMQ_SYS_TRACE_TOPIC", id, 64, begin, Long.MAX_VALUE).getMessageList();
+            return found.stream().map(Env::text).flatMap(text -> text.lines()).anyMatch(line -> line.contains(kind));
+        } catch (MQClientException none) {
+            return false;
+        }
+    }
+
+    private static void recall(Env env) throws Exception {
+        String topic = env.topic("recall", 1);
+        var got = env.collect(Env.unique("recall"), topic);
+        var producer = tracing(env);
+        long begin = System.currentTimeMillis() - 600_000;
+        Message stays = message(topic, "stays");
+        Compat.deliverIn(stays, 6_000);
+        producer.send(stays);
+        Message goes = message(topic, "goes");
+        Compat.deliverIn(goes, 4_000);
+        SendResult sent = producer.send(goes);
+        String id = Compat.recall(producer, topic, sent);
+        equal(sent.getMsgId(), id, "id of what was recalled");
+        got.awaitExactly(List.of("stays"), 30_000);
+        try {
+            Compat.recall(producer, topic, sent);
+            throw new AssertionError("a message that is due was recalled");
+        } catch (MQBrokerException refused) {
+            that(refused.getErrorMessage().contains("timestamp invalid"), refused.getMessage());
+        }
+        Env.await("the recall was told", 30_000, () -> told(env, id, begin, "Recall"));
     }
 }

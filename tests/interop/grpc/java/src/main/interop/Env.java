@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
+import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.MessageListener;
@@ -224,6 +225,12 @@ final class Env extends Checks {
             return e;
         }
         throw new AssertionError(what + " was accepted");
+    }
+
+    /** The refusal must have this code. */
+    static void code(int expected, Throwable e, String name) {
+        that(e instanceof ClientException, name + " expected, got " + e);
+        that(e.getMessage().contains("response-code=" + expected), name + " (" + expected + ") expected, got " + e.getMessage());
     }
 
     interface Refusal {

@@ -33,6 +33,7 @@ final class Receiving {
         .add("change-invisible-then-ack-a-batch", Receiving::changeBatch)
         .add("fifo-order", Receiving::fifoOrder)
         .add("fifo-blocking", Receiving::fifoBlocking)
+        .add("fifo-again", Receiving::fifoAgain)
         .add("tag-filter", Receiving::tagFilter)
         .add("sql-filter", Receiving::sqlFilter)
         .add("subscribe-and-unsubscribe", Receiving::unsubscribe)
@@ -187,6 +188,24 @@ final class Receiving {
             }
             equal(wanted, got.get(g), "group " + g);
         }
+    }
+
+    /** What was not acknowledged comes again with what its message group has behind it. */
+    private static void fifoAgain(Env env) throws Exception {
+        String topic = env.topic("again", "FIFO", 4);
+        var producer = env.producer(topic);
+        List<String> sent = List.of("m0", "m1", "m2");
+        for (String body : sent) {
+            producer.send(builder(topic, body).setMessageGroup("one").build());
+        }
+        var consumer = env.simple(env.group("again", true, 16), topic);
+        List<MessageView> first = receive(consumer, 3, SHORT);
+        equal(sent, texts(first), "received");
+        consumer.ack(first.get(1));
+        consumer.ack(first.get(2));
+        List<MessageView> again = receive(consumer, 3, LONG);
+        equal(sent, texts(again), "received again");
+        equal(List.of(2, 2, 2), again.stream().map(MessageView::getDeliveryAttempt).toList(), "delivery attempts");
     }
 
     /** Nothing of a message group is delivered while an earlier message is neither acknowledged nor due again. */

@@ -2,6 +2,7 @@ package interop;
 
 import static interop.Env.LIMIT_MS;
 import static interop.Env.builder;
+import static interop.Env.code;
 import static interop.Env.equal;
 import static interop.Env.message;
 import static interop.Env.receive;
@@ -16,7 +17,6 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import org.apache.rocketmq.client.apis.ClientException;
 import org.apache.rocketmq.client.apis.producer.SendReceipt;
 
 /** What is accepted and what is refused. */
@@ -107,10 +107,5 @@ final class Sending {
             "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE");
         equal("normal", env.stored(topic, 1).get(0).get("body").getAsString(), "the only message stored");
         equal(1, env.stored(topic, 1).size(), "messages stored");
-    }
-
-    private static void code(int expected, Throwable e, String name) {
-        that(e instanceof ClientException, name + " expected, got " + e);
-        that(e.getMessage().contains("response-code=" + expected), name + " (" + expected + ") expected, got " + e.getMessage());
     }
 }

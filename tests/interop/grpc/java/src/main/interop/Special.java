@@ -2,6 +2,7 @@ package interop;
 
 import static interop.Env.LIMIT_MS;
 import static interop.Env.builder;
+import static interop.Env.code;
 import static interop.Env.equal;
 import static interop.Env.message;
 import static interop.Env.refused;
@@ -41,6 +42,9 @@ final class Special {
         for (long delay : new long[] {8_000, 4_000}) {
             producer.send(builder(topic, "" + delay).setTag("t").addProperty("p", "v").setDeliveryTimestamp(now + delay).build());
         }
+        long late = now + Duration.ofDays(1).toMillis() + 60_000;
+        code(40012, refused("a delay of a day and a minute",
+            () -> producer.send(builder(topic, "late").setDeliveryTimestamp(late).build())), "ILLEGAL_DELIVERY_TIME");
         got.awaitExactly(List.of("4000", "8000"));
         equal(List.of("4000", "8000"), got.texts(), "order of arrival");
         for (var a : got.all()) {
