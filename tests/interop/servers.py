@@ -59,7 +59,9 @@ class Server:
         conf_file = self.data / "interop.conf"
         # Ours keeps the store in the data directory itself; Java's script puts it below, beside configuration and log.
         self.store = self.data / "data" / "store" if kind == "java" else self.data / "data"
-        values = {"brokerName": BROKER, "brokerClusterName": "DefaultCluster", "brokerIP1": "127.0.0.1"}
+        values = {"brokerName": BROKER, "brokerClusterName": "DefaultCluster", "brokerIP1": "127.0.0.1",
+                  # How full the disk of this machine is decides nothing.
+                  "diskSpaceCleanForciblyRatio": "95", "diskSpaceWarningLevelRatio": "99"}
         if kind == "java":
             values.update({"storePathRootDir": self.store, "storePathCommitLog": self.store / "commitlog"})
             # Without these Java takes messages of lite topics, and hands none of them out.

@@ -80,7 +80,7 @@ pub(crate) fn store_code(error: &store::Error) -> Code {
     use store::Error;
     match error {
         Error::Busy { .. } => code::SYSTEM_BUSY,
-        Error::DiskFull | Error::Closed => code::SERVICE_NOT_AVAILABLE,
+        Error::DiskFull | Error::DiskNearlyFull { .. } | Error::Closed => code::SERVICE_NOT_AVAILABLE,
         Error::Limit(_) | Error::TooLarge { .. } => code::MESSAGE_ILLEGAL,
         _ => code::SYSTEM_ERROR,
     }

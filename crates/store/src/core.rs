@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::queue::Queues;
 use crate::stats::Counters;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 
@@ -54,8 +54,8 @@ pub(crate) struct Core {
     pub(crate) cold_reads: ColdReads,
     /// The last write met a full disk; it is tried again.
     pub(crate) disk_full: AtomicBool,
-    /// The disk is so full that retention refuses more.
-    pub(crate) disk_refused: AtomicBool,
+    /// Percentage of the disk in use, rounded up, if that is so much that retention refuses more; otherwise 0.
+    pub(crate) disk_refused: AtomicU8,
     /// The threads are to finish what was appended, and end.
     pub(crate) stopping: AtomicBool,
 }

@@ -19,6 +19,18 @@ pub enum Error {
     /// Make room, or wait for retention to do so. Nothing was stored.
     #[error("the disk is full")]
     DiskFull,
+    /// The same, by [`crate::Retention::refuse_ratio`] and not yet by the disk itself.
+    #[error(
+        "the disk is full: {used_percent} % of it is in use, more than the {:.0} % of \
+         diskSpaceWarningLevelRatio",
+        limit * 100.0
+    )]
+    DiskNearlyFull {
+        /// How much is in use, rounded up.
+        used_percent: u8,
+        /// That ratio.
+        limit: f64,
+    },
     /// A write or sync failed, so nothing is known about the end of the log: reopen the store.
     #[error("the log takes no more writes until it is reopened: {0}")]
     Failed(Arc<str>),

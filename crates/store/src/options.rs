@@ -69,7 +69,7 @@ pub struct Retention {
     pub clean_ratio: f64,
     /// Used share above which the oldest segments go whatever their age. Java: `diskSpaceCleanForciblyRatio`.
     pub force_ratio: f64,
-    /// Used share above which appends answer [`crate::Error::DiskFull`]. Java: `diskSpaceWarningLevelRatio`.
+    /// Used share above which appends answer [`crate::Error::DiskNearlyFull`]. Java: `diskSpaceWarningLevelRatio`.
     pub refuse_ratio: f64,
     /// Time between two looks.
     pub check_interval: Duration,

@@ -102,7 +102,9 @@ impl Core {
 
     /// Whether space is needed, or everything is to end, at once.
     fn is_in_a_hurry(&self) -> bool {
-        [&self.stopping, &self.disk_full, &self.disk_refused].iter().any(|flag| flag.load(Ordering::Relaxed))
+        self.stopping.load(Ordering::Relaxed)
+            || self.disk_full.load(Ordering::Relaxed)
+            || self.disk_refused.load(Ordering::Relaxed) > 0
     }
 
     /// Meaning of the ratios: `DefaultMessageStore.CleanCommitLogService` (RocketMQ 5.3.4).
@@ -110,7 +112,16 @@ impl Core {
         let retention = &self.options.retention;
         let dir = &self.options.dir;
         let used = self.io.space(dir).doing("measure", dir)?.used_ratio();
-        self.disk_refused.store(used > retention.refuse_ratio, Ordering::Relaxed);
+        let used_percent = (used * 100.0).ceil() as u8;
+        let refused = if used > retention.refuse_ratio { used_percent } else { 0 };
+        match (self.disk_refused.swap(refused, Ordering::Relaxed) > 0, refused > 0) {
+            (false, true) => {
+                let limit = retention.refuse_ratio;
+                tracing::warn!(used_percent, limit, dir = %dir.display(), "the disk is nearly full: messages are refused");
+            }
+            (true, false) => tracing::info!(used_percent, "there is room on the disk again: messages are accepted"),
+            _ => {}
+        }
 
         let segments = self.segments.all();
         // A segment that a replay would start in stays, and with that always the newest one.

@@ -117,7 +117,7 @@ impl Store {
             stats: Counters::default(),
             cold_reads: ColdReads::new(options.blocking_reads_max),
             disk_full: false.into(),
-            disk_refused: false.into(),
+            disk_refused: 0.into(),
             stopping: false.into(),
             options,
             io,

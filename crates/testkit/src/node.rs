@@ -87,6 +87,9 @@ impl Node {
             fast_listen_port: Some(0),
             store_dir: dir.path().to_owned(),
             segment_bytes: 4 << 20,
+            // How full the disk of this machine is decides nothing.
+            disk_clean_forcibly: 95,
+            disk_warning: 99,
             ..Settings::default()
         }
     }

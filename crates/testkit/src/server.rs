@@ -68,7 +68,9 @@ pub struct ServerCommand {
 impl ServerCommand {
     /// `rocketmq server` of this binary (`env!("CARGO_BIN_EXE_rocketmq")`) with a directory of its own.
     pub fn new(binary: impl Into<PathBuf>) -> ServerCommand {
-        ServerCommand { binary: binary.into(), data: Arc::default(), args: Vec::new(), open_files: None }
+        let command = ServerCommand { binary: binary.into(), data: Arc::default(), args: Vec::new(), open_files: None };
+        // How full the disk of this machine is decides nothing.
+        command.set("diskSpaceCleanForciblyRatio", 95).set("diskSpaceWarningLevelRatio", 99)
     }
 
     /// With this directory instead.

@@ -77,13 +77,11 @@ async fn check(client: &Client, history: &History) {
 /// With segments of this size: many small ones, or one that is sparse and runs into the end of the disk.
 async fn full_disk(segment_bytes: u64) {
     let Some(disk) = SmallDisk::mount(32) else { return };
-    // Nothing may be deleted to make room: this is about what happens when there is none.
+    // By the settings of all tests nothing is deleted to make room: this is about what happens when there is none.
     let command = rocketmq()
         .data(DataDir::given(disk.path().join("data")))
         .set("mappedFileSizeCommitLog", segment_bytes)
-        .set("syncFlushTimeout", 300)
-        .set("diskSpaceCleanForciblyRatio", 95)
-        .set("diskSpaceWarningLevelRatio", 99);
+        .set("syncFlushTimeout", 300);
     // Retention by fill level must not interfere, and it looks every ten seconds: ballast fills the disk at once.
     let server = command.start();
     let client = server.client().await;
@@ -151,9 +149,7 @@ async fn a_server_ends_and_starts_on_a_full_disk() {
     let command = rocketmq()
         .data(DataDir::given(disk.path().join("data")))
         .set("mappedFileSizeCommitLog", 1 << 20)
-        .set("syncFlushTimeout", 300)
-        .set("diskSpaceCleanForciblyRatio", 95)
-        .set("diskSpaceWarningLevelRatio", 99);
+        .set("syncFlushTimeout", 300);
     let server = command.start();
     let client = server.client().await;
     let mut history = History::default();

@@ -265,8 +265,12 @@ impl Core {
         if appender.closed {
             return Err(Error::Closed);
         }
-        if self.disk_full.load(Ordering::Relaxed) || self.disk_refused.load(Ordering::Relaxed) {
+        if self.disk_full.load(Ordering::Relaxed) {
             return Err(Error::DiskFull);
+        }
+        let used_percent = self.disk_refused.load(Ordering::Relaxed);
+        if used_percent > 0 {
+            return Err(Error::DiskNearlyFull { used_percent, limit: self.options.retention.refuse_ratio });
         }
         let backlog_bytes = appender.next - self.progress.written.get().0;
         let limit_bytes = self.options.backlog_bytes_max;
