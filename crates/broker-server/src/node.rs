@@ -135,6 +135,7 @@ impl Node {
             started_ms: broker.now_ms(),
             settings: RwLock::new(settings),
             metrics: RwLock::new(metrics),
+            updates: Arc::default(),
             broker: broker.clone(),
         });
 

@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) broker: Arc<Broker>,
     pub(crate) settings: RwLock<Settings>,
     pub(crate) metrics: RwLock<metrics::Settings>,
+    /// Held by whoever changes these two.
+    pub(crate) updates: Arc<tokio::sync::Mutex<()>>,
     pub(crate) connections: Connections,
     pub(crate) registered: Registered,
     pub(crate) routes: Routes,

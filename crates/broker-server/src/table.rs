@@ -128,7 +128,7 @@ pub(crate) fn answer(
         r::GetBrokerHaStatus::CODE => now(stats::ha_status, &call),
 
         r::GetBrokerConfig::CODE => now(config::get, &call),
-        r::UpdateBrokerConfig::CODE => now(config::update, &call),
+        r::UpdateBrokerConfig::CODE => later(config::update, call),
         r::CleanExpiredConsumeQueue::CODE => later(config::clean, call),
         r::DeleteExpiredCommitLog::CODE => later(config::clean, call),
 

@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use std::sync::Arc;
+use std::fs;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use broker_server::{Node, Remote, Settings};
+use broker_server::{CHANGED_SETTINGS, Node, Remote, Settings};
 use parking_lot::Mutex;
 use protocol::body::{CheckClientRequest, ConsumerData, HeartbeatData, ProducerData, SubscriptionData};
 use protocol::request::{
-    CheckClientConfig, GetConsumerRunningInfo, GetGroupConfig, GroupHeader, HeartBeat, NoFields,
+    CheckClientConfig, GetBrokerConfig, GetConsumerRunningInfo, GetGroupConfig, GroupHeader, HeartBeat, NoFields,
     NotifyConsumerIdsChanged, PullMessage, PullMessageHeader, PullMessageReply, PushReply, PushReplyHeader,
     RecallMessage, RecallMessageHeader, Request, SendMessage, SendMessageHeader, SendMessageReply, SendMessageV2Header,
-    SendReply, SendReplyV2,
+    SendReply, SendReplyV2, UpdateBrokerConfig,
 };
 use protocol::{Frame, code, json, properties};
 use remoting::{Answer, NoParked, Peer, Pool, Response, Service};
@@ -38,7 +41,7 @@ impl Service for Asker {
 struct Bench {
     node: Node,
     address: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
@@ -62,7 +65,7 @@ impl Bench {
         .await
         .unwrap();
         let address = node.address().to_string();
-        Bench { node, address, _dir: dir }
+        Bench { node, address, dir }
     }
 
     /// A client with a name that answers what the broker asks with this code.
@@ -340,5 +343,34 @@ async fn a_pull_with_a_newer_subscription_makes_the_broker_ask_for_it() {
     let asked: Vec<i32> = asker.replies.lock().iter().map(|frame| frame.code).collect();
     assert_eq!(asked, [NotifyConsumerIdsChanged::CODE, GetConsumerRunningInfo::CODE, GetConsumerRunningInfo::CODE]);
     client.close().await;
+    bench.node.stop().await;
+}
+
+/// A pipe stands for a disk that stalls: a read of it ends when the writer lets go.
+#[tokio::test]
+async fn a_change_that_waits_for_the_disk_stalls_nobody_else() {
+    let bench = Bench::start(|_| {}).await;
+    let pipe = bench.dir.path().join(CHANGED_SETTINGS);
+    fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (stalls, stalled) = tokio::sync::oneshot::channel();
+    let (let_go, going) = mpsc::channel();
+    let disk = thread::spawn(move || {
+        let writer = fs::File::options().write(true).open(pipe).unwrap();
+        stalls.send(()).unwrap();
+        let others_went_on = going.recv_timeout(TIMEOUT).is_ok();
+        drop(writer);
+        others_went_on
+    });
+    let change = bench.call(Frame::request(UpdateBrokerConfig::CODE, &NoFields {}).with_body("deleteWhen=05"));
+    let others = async {
+        stalled.await.unwrap();
+        let config = bench.call(Frame::request(GetBrokerConfig::CODE, &NoFields {})).await;
+        assert!(!config.body.windows(13).any(|text| text == b"deleteWhen=05"), "it does not count yet");
+        let_go.send(()).ok();
+    };
+    let (changed, ()) = tokio::join!(change, others);
+    assert!(disk.join().unwrap(), "others had to wait");
+    assert_eq!(changed.code, 0, "{changed:?}");
     bench.node.stop().await;
 }

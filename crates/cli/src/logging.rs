@@ -1,21 +1,29 @@
-//! Log lines go to standard error, so that they never mix with answers.
+//! Log lines go to standard error, so that they never mix with answers. A thread writes them: where they go may be a file on
+//! a disk that stalls, or a pipe that nobody empties, and that must stall nobody who logs.
 
 use std::io::IsTerminal;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Arguments, LogFormat};
 
-/// Starts logging as the flags say. A filter that cannot be read counts as none, and is told.
-pub(crate) fn start(arguments: &Arguments) {
+/// Lines that may wait to be written. Further ones are lost.
+const LINES_MAX: usize = 10_000;
+
+/// Starts logging as the flags say. A filter that cannot be read counts as none, and is told. What waits is written when the
+/// guard is dropped.
+pub(crate) fn start(arguments: &Arguments) -> WorkerGuard {
     let default = if arguments.command.is_role() { "info" } else { "warn" };
     let common = &arguments.common;
     let log = common.log.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(log);
     let mistake = filter.as_ref().err().map(ToString::to_string);
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).thread_name("log");
+    let (lines, guard) = builder.finish(std::io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(default)))
-        .with_writer(std::io::stderr)
+        .with_writer(lines)
         .with_ansi(std::io::stderr().is_terminal());
     match common.log_format {
         LogFormat::Text => builder.init(),
@@ -24,4 +32,5 @@ pub(crate) fn start(arguments: &Arguments) {
     if let Some(error) = mistake {
         tracing::warn!(filter = log, error, "log filter not understood");
     }
+    guard
 }

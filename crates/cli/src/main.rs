@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     CompleteEnv::with_factory(Arguments::command).var(complete::VARIABLE).complete();
     allocator::return_memory_at_once();
     let arguments = Arguments::parse();
-    logging::start(&arguments);
+    let log = logging::start(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::report(&anyhow::Error::new(error).context("start the runtime")),
@@ -43,6 +43,8 @@ fn main() -> ExitCode {
     let finished = runtime.block_on(command::run(arguments));
     // A thread that waits for a line of standard input cannot be interrupted; it ends with the process.
     runtime.shutdown_background();
+    // What was logged comes in front of how it ended.
+    drop(log);
     match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),

@@ -13,6 +13,7 @@ use protocol::request::*;
 use protocol::{Frame, json, perm};
 use remoting::{NoParked, Peer, Response, Service};
 use settings::{Settings as _, Update, UpdateError};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -229,28 +230,42 @@ impl NameServer {
         if !enabled {
             return Response::error(code::SYSTEM_ERROR, "disable").into();
         }
+        self.beside(self.lists.clone(), move |server| {
+            body(json::to_vec(&TopicList { broker_addr: None, topic_list: list(server) }))
+        })
+    }
+
+    /// Work that takes long, where nobody waits for it who did not ask for it.
+    fn beside(
+        self: &Arc<Self>,
+        permits: Arc<Semaphore>,
+        work: impl FnOnce(&NameServer) -> Reply + Send + 'static,
+    ) -> Answer {
         let server = self.clone();
         Answer::later(async move {
-            let _permit = server.lists.clone().acquire_owned().await;
-            let listed =
-                spawn_blocking(move || json::to_vec(&TopicList { broker_addr: None, topic_list: list(&server) }));
-            body(listed.await.map_err(|error| Response::error(code::SYSTEM_ERROR, error.to_string()))?)
+            let permit = permits.acquire_owned().await;
+            let done = spawn_blocking(move || {
+                let reply = work(&server);
+                drop(permit);
+                reply
+            });
+            done.await.map_err(|error| Response::error(code::SYSTEM_ERROR, error.to_string()))?
         })
     }
 }
 
-/// Key-values and settings.
+/// Key-values, whose changes are on the disk before they count, and settings.
 impl NameServer {
-    fn put_kv_config(&self, request: Frame) -> Answer {
-        self.writer.answer(request, |server, request| {
+    fn put_kv_config(self: &Arc<Self>, request: Frame) -> Answer {
+        self.beside(self.kv_changes.clone(), move |server| {
             let header: PutKvConfigHeader<'_> = request.header()?;
             server.kv.put(header.namespace, header.key, header.value).map_err(not_kept)?;
             Ok(Response::ok())
         })
     }
 
-    fn delete_kv_config(&self, request: Frame) -> Answer {
-        self.writer.answer(request, |server, request| {
+    fn delete_kv_config(self: &Arc<Self>, request: Frame) -> Answer {
+        self.beside(self.kv_changes.clone(), move |server| {
             let header: KvKeyHeader<'_> = request.header()?;
             server.kv.delete(header.namespace, header.key).map_err(not_kept)?;
             Ok(Response::ok())

@@ -27,6 +27,8 @@ pub struct NameServer {
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) writer: Writer,
     pub(crate) lists: Arc<Semaphore>,
+    /// Permits to change key-values: one.
+    pub(crate) kv_changes: Arc<Semaphore>,
 }
 
 /// A name server that listens. Dropping it lets it end by itself; [`Running::stop`] waits until it has.
@@ -75,6 +77,7 @@ impl NameServer {
             settings: ArcSwap::from_pointee(settings),
             writer,
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
+            kv_changes: Arc::new(Semaphore::new(1)),
         });
         let thread = jobs.start(server.clone()).map_err(StartError::Thread)?;
         let stop = CancellationToken::new();

@@ -41,17 +41,37 @@ fn keep(path: &Path, changes: &[(&str, String)]) -> io::Result<()> {
 /// Keys that may not be changed from afar. Source: `configBlackList`.
 const FORBIDDEN: [&str; 3] = ["configBlackList", "brokerConfigPath", "storePathRootDir"];
 
-pub(crate) fn update(call: &Call) -> Outcome {
-    let (mut settings, mut metrics) = (call.context.settings.write(), call.context.metrics.write());
-    let update = Update::parse(&[&*settings, &*metrics], &call.frame.body, &FORBIDDEN).map_err(|error| {
+/// A change is on the disk before it counts. That may take long, so it happens beside the connections, holds nothing that
+/// others need, and one change waits for the other.
+pub(crate) async fn update(call: Call) -> Outcome {
+    let turn = call.context.updates.clone().lock_owned().await;
+    let updated = tokio::task::spawn_blocking(move || {
+        let outcome = update_now(&call);
+        drop(turn);
+        outcome
+    });
+    updated.await.map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?
+}
+
+fn update_now(call: &Call) -> Outcome {
+    let context = &call.context;
+    let (dir, update) = {
+        let (settings, metrics) = (context.settings.read(), context.metrics.read());
+        (settings.store_dir.clone(), Update::parse(&[&*settings, &*metrics], &call.frame.body, &FORBIDDEN))
+    };
+    let update = update.map_err(|error| {
         let code = if matches!(error, UpdateError::Forbidden(_)) { code::NO_PERMISSION } else { code::SYSTEM_ERROR };
         Refusal::new(code, error.to_string())
     })?;
-    keep(&settings.store_dir.join(CHANGED_SETTINGS), &update.changes).map_err(|error| {
+    keep(&dir.join(CHANGED_SETTINGS), &update.changes).map_err(|error| {
         Refusal::new(code::SYSTEM_ERROR, format!("the change could not be saved, so it was not made: {error}"))
     })?;
-    update.apply(&mut [&mut *settings, &mut *metrics]);
-    call.broker().reconfigure(settings.broker_config());
+    let config = {
+        let (mut settings, mut metrics) = (context.settings.write(), context.metrics.write());
+        update.apply(&mut [&mut *settings, &mut *metrics]);
+        settings.broker_config()
+    };
+    call.broker().reconfigure(config);
     let mut response = Response::ok();
     if !update.restart.is_empty() {
         response.remark = Some(format!("takes effect at the next start: {}", update.restart.join(", ")));

@@ -7,6 +7,7 @@ mod frames;
 mod idle;
 mod kill;
 mod restart;
+mod stall;
 mod start;
 mod stop;
 
