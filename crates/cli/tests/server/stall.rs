@@ -134,19 +134,20 @@ async fn a_disk_that_stalls_stalls_only_what_must_be_on_it() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stalls_nobody() {
+async fn a_log_that_nobody_reads_stalls_nobody_and_tells_what_was_lost() {
     let dir = DataDir::default();
     let binary = std::env::var_os("ROCKETMQ_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rocketmq").into());
     let mut command = Command::new(binary);
     command.args(["namesrv", "--listen-port", "0", "--data"]).arg(dir.path());
-    // A pipe holds 64 KiB.
     let mut server = Ending(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"));
     let mut lines = BufReader::new(server.0.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
     let at = lines.find_map(|line| line.trim().strip_prefix("name server")?.rsplit(':').next()?.parse().ok());
     let names = Client::connect(([127, 0, 0, 1], at.expect("it says its port")).into()).await;
-    for _ in 0..2000 {
-        // Each is worth a line.
+    // Each is worth a line. A pipe takes 64 KiB of them, then 10,000 may wait.
+    for _ in 0..12_000 {
         let wiped = names.ask::<WipeWritePerm>(&BrokerNameHeader { broker_name: "nobody" }).await;
         assert_eq!(wiped.code, 0);
     }
+    let mut log = BufReader::new(server.0.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.contains("log lines were lost")));
 }
