@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use super::{Findings, reason};
 use crate::figures::Figures;
 
-/// Shares of the disk: Java deletes old messages early above the first and refuses new ones above the second.
-/// Source: `diskMaxUsedSpaceRatio`, `diskSpaceWarningLevelRatio`.
-const DISK_NOTE: f64 = 0.75;
-const DISK_BAD: f64 = 0.90;
+/// Percentages of the disk, where a broker does not say its own: it deletes messages early above the first, and refuses new ones
+/// above the second. Source: `diskSpaceCleanForciblyRatio`, `diskSpaceWarningLevelRatio`.
+const DISK_NOTE: f64 = 85.0;
+const DISK_BAD: f64 = 90.0;
 
 /// Clocks that differ by more than this spoil delays, timestamps and offsets by time.
 const CLOCK_SECONDS_MAX: i64 = 5;
@@ -31,8 +31,9 @@ pub(super) async fn examine(admin: &Admin, broker: &Broker, findings: &mut Findi
     };
     findings.good(&subject, format!("answers, {}, id {}", figures.version(), broker.id));
     clock(&subject, &figures, Timestamp::now().as_millisecond(), findings);
-    disk(&subject, &figures, findings);
-    match admin.broker_config(&broker.address).await {
+    let settings = admin.broker_config(&broker.address).await;
+    disk(&subject, &figures, settings.as_ref().ok(), findings);
+    match settings {
         Ok(settings) => durability(&subject, &settings, findings),
         Err(error) => findings.note(subject, format!("settings: {}", reason(&error)), "They could not be examined."),
     }
@@ -50,13 +51,14 @@ fn clock(subject: &str, figures: &Figures, now_ms: i64, findings: &mut Findings)
     }
 }
 
-fn disk(subject: &str, figures: &Figures, findings: &mut Findings) {
-    let Some(used) = figures.disk_used() else { return };
-    let found = format!("its disk is {:.0} % full", used * 100.0);
+fn disk(subject: &str, figures: &Figures, settings: Option<&Settings>, findings: &mut Findings) {
+    let Some(used) = figures.disk_used().map(|used| used * 100.0) else { return };
+    let limit = |key: &str, default| settings.and_then(|set| set.get(key)?.parse().ok()).unwrap_or(default);
+    let found = format!("its disk is {used:.0} % full");
     let advice = "Give it a larger disk, or a shorter fileReservedTime.";
-    if used >= DISK_BAD {
+    if used > limit("diskSpaceWarningLevelRatio", DISK_BAD) {
         findings.bad(subject, format!("{found}: it refuses messages"), advice);
-    } else if used >= DISK_NOTE {
+    } else if used > limit("diskSpaceCleanForciblyRatio", DISK_NOTE) {
         findings.note(subject, format!("{found}: it deletes messages before their time"), advice);
     }
 }
@@ -111,10 +113,21 @@ mod tests {
 
     #[test]
     fn full_disks_are_found() {
-        for (ratio, expected) in [("0.1", vec![]), ("0.8", vec![Level::Note]), ("0.95", vec![Level::Bad])] {
-            let mut findings = Findings::default();
-            disk("b", &figures(&[("commitLogDiskRatio", ratio)]), &mut findings);
-            assert_eq!(levels(&findings), expected, "{ratio}");
+        let own = Settings::from([
+            ("diskSpaceCleanForciblyRatio".into(), "95".into()),
+            ("diskSpaceWarningLevelRatio".into(), "97".into()),
+        ]);
+        for (ratio, by_default, by_its_own) in [
+            ("0.8", vec![], vec![]),
+            ("0.88", vec![Level::Note], vec![]),
+            ("0.96", vec![Level::Bad], vec![Level::Note]),
+            ("0.98", vec![Level::Bad], vec![Level::Bad]),
+        ] {
+            for (settings, expected) in [(None, by_default), (Some(&own), by_its_own)] {
+                let mut findings = Findings::default();
+                disk("b", &figures(&[("commitLogDiskRatio", ratio)]), settings, &mut findings);
+                assert_eq!(levels(&findings), expected, "{ratio} {settings:?}");
+            }
         }
     }
 
